@@ -1,0 +1,47 @@
+# Ohmloop. `make` lists the targets; each sets up .venv and the tools first, which is nothing the second time.
+
+PYTHON ?= python3
+CONFIG ?= chip64
+MATRIX ?=
+ARGS   ?=
+
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup sim verilog test equivalence lint docs doctor lock clean
+.DELETE_ON_ERROR:
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+setup: ## set up .venv and the tools; every target below does this first
+	@$(PYTHON) scripts/bootstrap.py
+
+sim: setup ## solve a system on the simulated chip: [CONFIG=chip64] [MATRIX=file.mtx]
+	@$(BIN)/ohmloop sim --config $(CONFIG) $(if $(MATRIX),"$(MATRIX)") --out build/sim
+
+verilog: setup ## write the Verilog of the chip: [CONFIG=chip64]
+	@$(BIN)/ohmloop verilog --config $(CONFIG) --out build/verilog
+
+test: setup ## run the tests: [ARGS='-k cosim -x']
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
+
+equivalence: setup ## compare all macro bodies on long random campaigns: [ARGS=...]
+	@$(BIN)/python scripts/equivalence.py $(ARGS)
+
+lint: setup ## ruff and pyright
+	@$(BIN)/ruff check
+	@$(BIN)/pyright
+
+docs: setup ## build the documentation into build/docs
+	@$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
+	@echo "docs: build/docs/index.html"
+
+doctor: setup ## show the tools that were found: [ARGS='--require verilator']
+	@$(BIN)/ohmloop doctor $(ARGS)
+
+lock: setup ## pin what is installed in .venv
+	@$(BIN)/python scripts/lock.py
+
+clean: ## remove build products; .venv stays
+	rm -rf build .pytest_cache .ruff_cache

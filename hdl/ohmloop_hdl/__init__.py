@@ -1,0 +1,1 @@
+"""Ohmloop gateware: the digital half of a closed-loop analogue in-memory solver, in Amaranth."""

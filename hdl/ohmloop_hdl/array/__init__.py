@@ -1,0 +1,1 @@
+"""Code memory and the controller that programs both resistor arrays."""

@@ -1,0 +1,92 @@
+"""Code memory: what the arrays are programmed from."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from ohmloop_hdl.config import ChipConfig, bits_for
+from ohmloop_hdl.host.window import WindowPort
+
+GRANULES = 4
+"""Separately writable parts of a word, one a byte of the bus."""
+
+
+class CodeMemory(wiring.Component):
+    """N x N signed cell codes, one single-port memory a lane that holds the lane's columns.
+
+    A word holds ``codes_per_word`` neighbouring codes of a row: signed bytes up to 7 cell bits, signed halves above. Only
+    the bits that a code needs are kept, split so that each byte of the bus has its own write enable. The most negative
+    number that fits, -2^cell_bits, is not a code; it reads back as written and is programmed as -C.
+
+    Parameters
+    ----------
+    config : ChipConfig
+        Sizes and widths.
+
+    Members
+    -------
+    window : In(WindowPort)
+        Word address ``row * N/codes_per_word + word``.
+    row, word : In
+        Word of every lane's block to read.
+    codes : Out(lanes*codes_per_word x signed(cell_bits + 1))
+        Codes of the ``row`` and ``word`` of the clock before, lane by lane.
+
+    Latency
+    -------
+    One clock.
+    """
+
+    def __init__(self, config: ChipConfig):
+        self.config = config
+        super().__init__({
+            "window": In(WindowPort((config.size * config.size // config.codes_per_word - 1).bit_length())),
+            "row": In(range(config.size)),
+            "word": In(bits_for(config.code_words)),
+            "codes": Out(data.ArrayLayout(signed(config.cell_bits + 1), config.lanes * config.codes_per_word)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        bytes_a_code = GRANULES // config.codes_per_word
+        granule = min(8, config.cell_bits + 1)
+        word_bits = (config.code_words - 1).bit_length()
+        lane_bits = (config.lanes - 1).bit_length()
+
+        host_word = self.window.address[:word_bits]
+        host_lane = self.window.address[word_bits:word_bits + lane_bits]
+        host_row = self.window.address[word_bits + lane_bits:]
+        address = Signal(range(config.size * config.code_words))
+        m.d.comb += address.eq(Mux(self.window.select, Cat(host_word, host_row), Cat(self.word[:word_bits], self.row)))
+
+        read_words = []
+        for lane in range(config.lanes):
+            memory = m.submodules[f"lane{lane}"] = Memory(
+                shape=granule * GRANULES, depth=config.size * config.code_words, init=[])
+            write, read = memory.write_port(granularity=granule), memory.read_port()
+            chosen = self.window.select & (host_lane == lane)
+            m.d.comb += [
+                write.addr.eq(address),
+                write.en.eq(Mux(chosen, self.window.w_strobe, 0)),
+                write.data.eq(Cat(self.window.w_data.word_select(b, 8)[:granule] for b in range(GRANULES))),
+                read.addr.eq(address),
+                read.en.eq(1),
+            ]
+            codes = [read.data.word_select(c, granule * bytes_a_code)[:config.cell_bits + 1].as_signed()
+                     for c in range(config.codes_per_word)]
+            m.d.comb += [self.codes[lane * config.codes_per_word + c].eq(code) for c, code in enumerate(codes)]
+            sign_extended = Signal(32, name=f"word{lane}")
+            bus_bits = 32 // config.codes_per_word
+            for c, code in enumerate(codes):
+                m.d.comb += sign_extended.word_select(c, bus_bits).eq(code)
+            read_words.append(sign_extended)
+
+        lane_read = Signal(bits_for(config.lanes))
+        m.d.sync += lane_read.eq(host_lane)
+        with m.Switch(lane_read):
+            for lane, word in enumerate(read_words):
+                with m.Case(lane):
+                    m.d.comb += self.window.r_data.eq(word)
+        return m

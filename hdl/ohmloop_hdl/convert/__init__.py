@@ -1,0 +1,1 @@
+"""Successive-approximation converters and the bank that shares them."""

@@ -1,0 +1,1 @@
+"""Input codes of the digital-to-analogue converters."""

@@ -1,0 +1,45 @@
+"""Fixed-point formats and roundings of the digital half, as hardware expressions.
+
+Formats follow the notation of Amaranth RFC 41: ``SQ(i, f)`` is a signed number of i integer and f fraction bits.
+"""
+
+from amaranth.hdl import Mux, Value
+
+MANTISSA_BITS = 32
+"""Width of a vector mantissa, SQ(1, 31)."""
+
+EXPONENT_BITS = 10
+"""Width of a vector's shared exponent, two's complement."""
+
+EXPONENT_MIN = -(1 << (EXPONENT_BITS - 1))
+"""The smallest exponent: a vector that has it reads as zero whatever its mantissas."""
+
+EXPONENT_MAX = (1 << (EXPONENT_BITS - 1)) - 1
+"""The largest exponent; a result beyond it traps ``range``."""
+
+VECTORS = 16
+"""Vector registers v0 to v15; v0 reads zero."""
+
+
+def round_half_even(value: Value, shift: int) -> Value:
+    """``value / 2^shift`` rounded to the nearest integer, halves to even; one bit wider than the floor.
+
+    Parameters: a signed ``value`` and a constant ``shift`` of at least 1. Purely combinational.
+    """
+    if shift < 1:
+        raise ValueError(f"shift must be at least 1, not {shift!r}")
+    half, odd = value[shift - 1], value[shift]
+    sticky = value[:shift - 1].any() if shift > 1 else 0
+    return value[shift:].as_signed() + (half & (sticky | odd))
+
+
+def saturate(value: Value, width: int) -> Value:
+    """Signed ``value`` clamped to the symmetric range +-(2^(width-1) - 1), as ``signed(width)``."""
+    limit = (1 << (width - 1)) - 1
+    clamped = Mux(value > limit, limit, Mux(value < -limit, -limit, value))
+    return clamped[:width].as_signed()
+
+
+def magnitude(value: Value) -> Value:
+    """Absolute value of a signed ``value`` in the symmetric range, one bit narrower than ``value``."""
+    return Mux(value < 0, -value, value)[:len(value) - 1]

@@ -1,0 +1,1 @@
+"""Buses, registers and memory windows: how a host reaches the chip."""

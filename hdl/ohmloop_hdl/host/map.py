@@ -1,0 +1,105 @@
+"""The address map: elaborates ``registers.rdl`` for one configuration. Gateware and driver both read it from here."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from systemrdl import RDLCompiler
+from systemrdl.node import AddrmapNode, FieldNode, MemNode, RegNode
+
+from ohmloop_hdl.config import ChipConfig
+from ohmloop_hdl.fixed import VECTORS
+from ohmloop_hdl.isa import PROGRAM_WORDS
+
+RDL_FILE = Path(__file__).with_name("registers.rdl")
+
+ADDRESS_BITS = 20
+"""Width of a byte address on the host buses."""
+
+WINDOW_LOW = 16
+"""Address bits from here up choose the registers (0) or a window (1 and above)."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A memory on the bus: byte address of its first word, words, and whether it can be written."""
+
+    name: str
+    address: int
+    words: int
+    writable: bool
+
+
+@dataclass(frozen=True)
+class Field:
+    """A register field: byte address of its register, its bits, and its reset value (0 where hardware drives it)."""
+
+    register: str
+    name: str
+    address: int
+    low: int
+    width: int
+    reset: int
+
+    @property
+    def mask(self) -> int:
+        """Bits of the register word that the field occupies."""
+        return ((1 << self.width) - 1) << self.low
+
+
+def rdl_parameters(config: ChipConfig) -> dict[str, int]:
+    """Parameters of ``registers.rdl`` for a configuration."""
+    return {
+        "SIZE": config.size,
+        "CELL_BITS": config.cell_bits,
+        "DAC_BITS": config.dac_bits,
+        "ADC_BITS": config.adc_bits,
+        "ADCS": config.adcs,
+        "LANES": config.lanes,
+        "CODES_PER_WORD": config.codes_per_word,
+        "MAP_WORDS": max(1, config.size // 32),
+        "PROGRAM_WORDS": PROGRAM_WORDS,
+        "VECTORS": VECTORS,
+    }
+
+
+@cache
+def elaborate_rdl(config: ChipConfig) -> AddrmapNode:
+    """The elaborated register description."""
+    compiler = RDLCompiler()
+    compiler.compile_file(str(RDL_FILE))
+    root = compiler.elaborate("ohmloop", parameters=rdl_parameters(config))
+    top = root.top
+    assert isinstance(top, AddrmapNode)
+    return top
+
+
+@dataclass(frozen=True)
+class AddressMap:
+    """All registers and windows by name: ``map.fields["STATUS.halted"]``, ``map.windows["CODES"]``."""
+
+    registers: dict[str, int]
+    fields: dict[str, Field]
+    windows: dict[str, Window]
+
+
+@cache
+def address_map(config: ChipConfig) -> AddressMap:
+    """The address map of a configuration."""
+    registers, fields, windows = {}, {}, {}
+    for node in elaborate_rdl(config).children():
+        if isinstance(node, RegNode):
+            registers[node.inst_name] = node.absolute_address
+            for field in node.fields():
+                fields[f"{node.inst_name}.{field.inst_name}"] = Field(
+                    node.inst_name, field.inst_name, node.absolute_address, field.low, field.width,
+                    _reset(field))
+        elif isinstance(node, MemNode):
+            windows[node.inst_name] = Window(
+                node.inst_name, node.absolute_address, node.get_property("mementries"), node.is_sw_writable)
+    return AddressMap(registers, fields, windows)
+
+
+def _reset(field: FieldNode) -> int:
+    value = field.get_property("reset")
+    return value if isinstance(value, int) else 0

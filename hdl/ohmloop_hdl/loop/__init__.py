@@ -1,0 +1,1 @@
+"""Switches, settling rule and auto-ranging of the analogue loop."""

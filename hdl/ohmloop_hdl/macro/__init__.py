@@ -1,0 +1,1 @@
+"""The analogue macro: its pins, its bodies, its contract."""

@@ -1,0 +1,672 @@
+// Analogue macro, real-number body: the loop as exact jumps on the clock, without delays, for Icarus and Verilator.
+//
+// Pins and numbered rules: macro/pins.py. Equations, scaling and thresholds: sim/ohmloop/analog/loop.py, which this
+// body follows step by step; the two agree within rounding. While a loop merely settles nothing is computed: clocks
+// are counted, and taken in one jump at a fall of `sample` or a new drive.
+//
+// The chip (parameters, offsets, mismatch, stuck cells) comes from a file written by Die.write_file of
+// sim/ohmloop/analog/cells.py, named by the plusarg +ohmloop_macro=FILE, else by the parameter FILE. Without a file
+// it is AnalogParams.ideal().
+//
+// Sums run in ascending order from the stored value. Build without fused multiply-add (-ffp-contract=off) for results
+// that are bit-identical between simulators.
+
+// The state is real numbers that one process alone reads and writes, in sequence:
+// verilator lint_off BLKSEQ
+// The contract has no reset pin, so power-up values stand in the declarations:
+// verilator lint_off PROCASSINIT
+
+module ohmloop_macro #(
+    parameter int N = 64,          // rows and columns, a power of two, at least 4
+    parameter int CELL_BITS = 4,
+    parameter int DAC_BITS = 8,
+    parameter int ADC_BITS = 8,
+    parameter int ADCS = 8,
+    parameter FILE = ""            // parameter file if there is no plusarg
+) (
+    input  wire                                            clk,
+    input  wire [N-1:0]                                    row,
+    input  wire                                            plane,
+    input  wire                                            write,
+    input  wire [N*CELL_BITS-1:0]                          write_data,
+    input  wire                                            read,
+    output wire [N*CELL_BITS-1:0]                          sense,
+    input  wire [N*DAC_BITS-1:0]                           dac,
+    input  wire                                            autozero,
+    input  wire                                            close_solve,
+    input  wire                                            close_multiply,
+    input  wire [2:0]                                      drive_range,
+    input  wire [1:0]                                      feedback,
+    input  wire [1:0]                                      bandwidth,
+    input  wire                                            sample,
+    input  wire [(N == ADCS ? 1 : $clog2(N/ADCS))-1:0]     mux,
+    input  wire [ADCS*ADC_BITS-1:0]                        trial,
+    output wire [ADCS-1:0]                                 above,
+    output reg  [N-1:0]                                    clipped
+);
+    localparam int NN = N*N;
+    localparam int STEPS = N/ADCS;
+
+    // loop.py: TAYLOR_ORDER, LAST_POWER, MAX_CLOCKS, DECAYED, RUNAWAY, SMALLEST_PIVOT; converters.py: TIE_LSB
+    localparam int TAYLOR_ORDER = 22;
+    localparam int LAST_POWER = 24;
+    localparam int MAX_CLOCKS = (1 << (LAST_POWER + 1)) - 1;
+    localparam real DECAYED = 1.0/1048576.0;
+    localparam real RUNAWAY = 1048576.0;
+    localparam real SMALLEST_PIVOT = 1.0e-12;
+    localparam real TIE_LSB = 1.0/1048576.0;
+    localparam real START_V = 1.0/1048576.0;
+    localparam [63:0] NOT_A_NUMBER = 64'h7ff8_0000_0000_0000;
+    localparam [63:0] GOLDEN = 64'h9e37_79b9_7f4a_7c15;
+
+    // Places in the parameter file
+    localparam int OFFSETS = 11;
+    localparam int FACTORS = OFFSETS + N;
+    localparam int STUCK = FACTORS + 2*NN;
+    localparam int WORDS = STUCK + 1 + 4*N;
+
+    // Places in `store`, which holds every matrix: N*N words each, of which multiply mode uses the first N
+    localparam int S1_TABLES = 0;                            // 25 step tables S1 of 2^p clocks
+    localparam int S2_TABLES = (LAST_POWER + 1)*NN;          // and S2
+    localparam int MATRIX = 50*NN;                           // A = (G+ - G-)/G0
+    localparam int FACTORED = 51*NN;                         // LU factors of A + L/A0
+    localparam int COUPLING = 52*NN;                         // A, or the feedback on the diagonal
+    localparam int GENERATOR = 53*NN;                        // B, or all of J T without node capacitance
+    localparam int OVER_W = 54*NN;                           // B / W
+    localparam int R1 = 55*NN;
+    localparam int R2 = 56*NN;
+    localparam int X1 = 57*NN;
+    localparam int X2 = 58*NN;
+
+    reg [63:0] words [0:WORDS-1];
+    reg [N*CELL_BITS-1:0] cells [0:2*N-1];
+    reg [64*N-1:0] held_bits /* verilator public_flat_rd */; // $realtobits of every held output, for testbenches
+
+    real clock_s, g0_S, gpar_S, inverse_gain, gbw_Hz, node_capacitance_F, full_scale_V, rail_V, read_noise_V;
+
+    real store [0:64*NN-1];                                  // 59 used: a power of two spares bounds checks
+    integer order [0:N-1];                                   // row order of the LU factors
+    real offset_V [0:N-1];
+    real array_load [0:N-1];                                 // L, multiply mode excluded
+    real load [0:N-1];                                       // L of the mode that is closed
+    real node_rate [0:N-1];                                  // P
+    real dr [0:N-1];                                         // Dr = (P - W/A0)/W
+    real dc_e [0:N-1], dc_V [0:N-1];                         // operating point
+    real dev_e [0:N-1], dev_V [0:N-1];                       // deviation from it
+    real aux [0:N-1], rhs [0:N-1], next_e [0:N-1], next_V [0:N-1];
+
+    reg diagonal = 1'b0;                                     // multiply mode: element by element
+    reg slaved = 1'b0;                                       // no node capacitance
+    reg runaway = 1'b0;
+    reg singular = 1'b0;
+    reg arrays_known = 1'b0;
+    reg tables_known = 1'b0;
+    reg [2:0] tables_setting = 3'd0;                         // mode and feedback of the tables
+    reg [1:0] tables_bandwidth = 2'd0;
+    integer tables_built = 0;
+    reg frozen = 1'b0;
+    reg last_sample = 1'b0;
+    reg [1:0] last_mode = 2'b00;
+    reg [N*DAC_BITS-1:0] last_dac = '0;
+    reg [2:0] last_range = 3'd0;
+    integer pending = 0;
+    reg [63:0] samples = 64'd0;
+    real w = 0.0, leak = 0.0, node = 0.0, gf = 0.0;
+
+    wire [1:0] mode = {close_multiply === 1'b1, close_solve === 1'b1};
+
+    // ------------------------------------------------------------------------------------------ power-up
+
+    initial begin
+        load_parameters;
+        held_bits = '0;
+        clipped = '0;
+        for (int r = 0; r < 2*N; r = r + 1) cells[r] = '0;
+        for (int r = 0; r < 2*N; r = r + 1) store_row(r, '0);
+    end
+
+    task automatic load_parameters;
+        string file;
+        begin
+            words[0] = 64'(N);
+            words[1] = $realtobits(1.0/50.0e6);
+            words[2] = $realtobits(15.0e-6);
+            words[3] = $realtobits(0.0);
+            words[4] = $realtobits(0.0);
+            words[5] = $realtobits(20.0e6);
+            words[6] = $realtobits(0.0);
+            words[7] = $realtobits(0.4);
+            words[8] = $realtobits(0.4);
+            words[9] = $realtobits(0.0);
+            words[10] = 64'd1;
+            for (int i = OFFSETS; i < FACTORS; i = i + 1) words[i] = $realtobits(0.0);
+            for (int i = FACTORS; i < STUCK; i = i + 1) words[i] = $realtobits(1.0);
+            for (int i = STUCK; i < WORDS; i = i + 1) words[i] = 64'd0;
+            if ($value$plusargs("ohmloop_macro=%s", file)) $readmemh(file, words);
+            else if (FILE != "") $readmemh(FILE, words);
+            if (words[0] != 64'(N))
+                $fatal(1, "ohmloop_macro: the parameter file is for N = %0d, this macro has N = %0d", words[0], N);
+            clock_s = $bitstoreal(words[1]);
+            g0_S = $bitstoreal(words[2]);
+            gpar_S = $bitstoreal(words[3]);
+            inverse_gain = $bitstoreal(words[4]);
+            gbw_Hz = $bitstoreal(words[5]);
+            node_capacitance_F = $bitstoreal(words[6]);
+            full_scale_V = $bitstoreal(words[7]);
+            rail_V = $bitstoreal(words[8]);
+            read_noise_V = $bitstoreal(words[9]);
+            for (int i = 0; i < N; i = i + 1) offset_V[i] = $bitstoreal(words[OFFSETS + i]);
+        end
+    endtask
+
+    // ------------------------------------------------------------------------------------------ cells
+
+    function automatic [$clog2(N)-1:0] position(input [N-1:0] one_hot);
+        begin
+            position = '0;
+            for (int i = 0; i < N; i = i + 1) if (one_hot[i] === 1'b1) position = $bits(position)'(i);
+        end
+    endfunction
+
+    wire [$clog2(N):0] line = {plane, position(row)};
+    assign sense = read && row != '0 ? cells[line] : '0;
+
+    // Stuck cells keep their code whatever is written.
+    task automatic store_row(input int address, input [N*CELL_BITS-1:0] data);
+        reg [N*CELL_BITS-1:0] kept;
+        begin
+            kept = data;
+            for (int c = 0; c < int'(words[STUCK]); c = c + 1)
+                if (int'(words[STUCK + 1 + 4*c])*N + int'(words[STUCK + 2 + 4*c]) == address)
+                    kept[int'(words[STUCK + 3 + 4*c])*CELL_BITS +: CELL_BITS] = CELL_BITS'(words[STUCK + 4 + 4*c]);
+            if (cells[address] !== kept) begin
+                cells[address] = kept;
+                arrays_known = 1'b0;
+                tables_known = 1'b0;
+            end
+        end
+    endtask
+
+    // A, L and the LU factors of A + L/A0 (partial pivoting: the first of the largest wins).
+    task automatic read_arrays;
+        reg [N*CELL_BITS-1:0] plus, minus;
+        real g_plus, g_minus, total;
+        begin
+            for (int i = 0; i < N; i = i + 1) begin
+                plus = cells[i];
+                minus = cells[N + i];
+                total = 0.0;
+                for (int j = 0; j < N; j = j + 1) begin
+                    g_plus = real'(int'(plus[j*CELL_BITS +: CELL_BITS]))*$bitstoreal(words[FACTORS + i*N + j])
+                        / real'((1 << CELL_BITS) - 1);
+                    g_minus = real'(int'(minus[j*CELL_BITS +: CELL_BITS]))*$bitstoreal(words[FACTORS + NN + i*N + j])
+                        / real'((1 << CELL_BITS) - 1);
+                    store[MATRIX + i*N + j] = g_plus - g_minus;
+                    total = total + (g_plus + g_minus);
+                end
+                array_load[i] = total + 1.0 + gpar_S/g0_S;
+            end
+            factorise;
+            arrays_known = 1'b1;
+        end
+    endtask
+
+    task automatic factorise;
+        integer best, held_order;
+        real pivot, factor, swap;
+        begin
+            for (int q = 0; q < NN; q = q + 1) store[FACTORED + q] = store[MATRIX + q];
+            for (int i = 0; i < N; i = i + 1) begin
+                store[FACTORED + i*N + i] = store[FACTORED + i*N + i] + array_load[i]*inverse_gain;
+                order[i] = i;
+            end
+            singular = 1'b0;
+            for (int k = 0; k < N; k = k + 1) if (!singular) begin
+                best = k;
+                for (int i = k + 1; i < N; i = i + 1)
+                    if (magnitude(store[FACTORED + i*N + k]) > magnitude(store[FACTORED + best*N + k])) best = i;
+                if (best != k) begin
+                    held_order = order[k];
+                    order[k] = order[best];
+                    order[best] = held_order;
+                    for (int j = 0; j < N; j = j + 1) begin
+                        swap = store[FACTORED + k*N + j];
+                        store[FACTORED + k*N + j] = store[FACTORED + best*N + j];
+                        store[FACTORED + best*N + j] = swap;
+                    end
+                end
+                pivot = store[FACTORED + k*N + k];
+                if (magnitude(pivot) < SMALLEST_PIVOT) singular = 1'b1;
+                else for (int i = k + 1; i < N; i = i + 1) begin
+                    factor = store[FACTORED + i*N + k]/pivot;
+                    store[FACTORED + i*N + k] = factor;
+                    for (int j = k + 1; j < N; j = j + 1)
+                        store[FACTORED + i*N + j] = store[FACTORED + i*N + j] - factor*store[FACTORED + k*N + j];
+                end
+            end
+        end
+    endtask
+
+    function automatic real magnitude(input real x);
+        magnitude = x < 0.0 ? -x : x;
+    endfunction
+
+    // ------------------------------------------------------------------------------------------ step tables
+
+    // store[target] += store[x] * store[y]: matrix product in 4 x 4 blocks, or element by element in multiply mode.
+    task automatic multiply(input int target, input int x, input int y);
+        real c00, c01, c02, c03, c10, c11, c12, c13, c20, c21, c22, c23, c30, c31, c32, c33;
+        real x0, x1, x2, x3, y0, y1, y2, y3;
+        int t, p, q;
+        begin
+            if (diagonal) begin
+                for (int i = 0; i < N; i = i + 1)
+                    store[target + i] = store[target + i] + store[x + i]*store[y + i];
+            end else begin
+                for (int i = 0; i < N; i = i + 4) for (int j = 0; j < N; j = j + 4) begin
+                    t = target + i*N + j;
+                    c00 = store[t];       c01 = store[t+1];       c02 = store[t+2];       c03 = store[t+3];
+                    c10 = store[t+N];     c11 = store[t+N+1];     c12 = store[t+N+2];     c13 = store[t+N+3];
+                    c20 = store[t+2*N];   c21 = store[t+2*N+1];   c22 = store[t+2*N+2];   c23 = store[t+2*N+3];
+                    c30 = store[t+3*N];   c31 = store[t+3*N+1];   c32 = store[t+3*N+2];   c33 = store[t+3*N+3];
+                    p = x + i*N;
+                    q = y + j;
+                    for (int k = 0; k < N; k = k + 1) begin
+                        x0 = store[p];  x1 = store[p+N];  x2 = store[p+2*N];  x3 = store[p+3*N];
+                        y0 = store[q];  y1 = store[q+1];  y2 = store[q+2];    y3 = store[q+3];
+                        c00 = c00 + x0*y0;  c01 = c01 + x0*y1;  c02 = c02 + x0*y2;  c03 = c03 + x0*y3;
+                        c10 = c10 + x1*y0;  c11 = c11 + x1*y1;  c12 = c12 + x1*y2;  c13 = c13 + x1*y3;
+                        c20 = c20 + x2*y0;  c21 = c21 + x2*y1;  c22 = c22 + x2*y2;  c23 = c23 + x2*y3;
+                        c30 = c30 + x3*y0;  c31 = c31 + x3*y1;  c32 = c32 + x3*y2;  c33 = c33 + x3*y3;
+                        p = p + 1;
+                        q = q + N;
+                    end
+                    store[t] = c00;       store[t+1] = c01;       store[t+2] = c02;       store[t+3] = c03;
+                    store[t+N] = c10;     store[t+N+1] = c11;     store[t+N+2] = c12;     store[t+N+3] = c13;
+                    store[t+2*N] = c20;   store[t+2*N+1] = c21;   store[t+2*N+2] = c22;   store[t+2*N+3] = c23;
+                    store[t+3*N] = c30;   store[t+3*N+1] = c31;   store[t+3*N+2] = c32;   store[t+3*N+3] = c33;
+                end
+            end
+        end
+    endtask
+
+    function automatic int matrix_words(input bit is_diagonal);
+        matrix_words = is_diagonal ? N : NN;
+    endfunction
+
+    // Constants of one clock, and the generator of the mode that closes.
+    task automatic set_rates;
+        int i;
+        begin
+            w = 2.0*3.141592653589793*gbw_Hz*clock_s/real'(1 << bandwidth);
+            leak = w*inverse_gain;
+            slaved = node_capacitance_F == 0.0;
+            node = slaved ? 0.0 : g0_S*clock_s/node_capacitance_F;
+            for (i = 0; i < N; i = i + 1) begin
+                load[i] = diagonal ? array_load[i] + gf : array_load[i];
+                node_rate[i] = node*load[i];
+                dr[i] = (node_rate[i] - leak)/w;
+            end
+            for (int q = 0; q < matrix_words(diagonal); q = q + 1) begin
+                i = diagonal ? q : q/N;
+                store[COUPLING + q] = diagonal ? gf : store[MATRIX + q];
+                store[X2 + q] = diagonal || i == q%N ? 1.0 : 0.0;
+                if (slaved) store[GENERATOR + q] = -w*(store[COUPLING + q]/load[i] + inverse_gain*store[X2 + q]);
+                else store[GENERATOR + q] = node*store[COUPLING + q];
+                store[OVER_W + q] = store[GENERATOR + q]/w;
+            end
+        end
+    endtask
+
+    function automatic real generator_norm(input bit is_diagonal);
+        real total;
+        begin
+            generator_norm = 0.0;
+            for (int j = 0; j < N; j = j + 1) begin
+                total = slaved ? 0.0 : leak;
+                if (is_diagonal) total = total + magnitude(store[GENERATOR + j]);
+                else for (int i = 0; i < N; i = i + 1) total = total + magnitude(store[GENERATOR + i*N + j]);
+                if (total > generator_norm) generator_norm = total;
+                if (!slaved && node_rate[j] + w > generator_norm) generator_norm = node_rate[j] + w;
+            end
+        end
+    endfunction
+
+    // Tables of one clock, then of 2^p clocks until they tell how the loop ends.
+    task automatic build_tables;
+        real norm, h, size;
+        int power;
+        bit decided;
+        begin
+            set_rates;
+            norm = generator_norm(diagonal);
+            h = 1.0;
+            tables_built = 1;
+            while (norm > 2.0) begin
+                norm = norm*0.5;
+                h = h*0.5;
+                tables_built = tables_built - 1;
+            end
+            taylor(h);
+            runaway = 1'b0;
+            decided = 1'b0;
+            power = 0;
+            while (!decided) begin
+                need_table(power);
+                size = table_size(power);
+                if (size < DECAYED) decided = 1'b1;
+                else if (!(size <= RUNAWAY) || power == LAST_POWER) begin
+                    runaway = 1'b1;
+                    decided = 1'b1;
+                end
+                power = power + 1;
+            end
+            tables_known = 1'b1;
+        end
+    endtask
+
+    // (S1, S2) of h clocks: lower block row of exp(h J T), terms R = (R1, R2) of the series.
+    task automatic taylor(input real h);
+        real scale, r1, r2;
+        reg [$clog2(N)-1:0] column;
+        begin
+            for (int q = 0; q < matrix_words(diagonal); q = q + 1) begin
+                store[R1 + q] = 0.0;
+                store[R2 + q] = store[X2 + q];
+                store[S1_TABLES + q] = 0.0;
+                store[S2_TABLES + q] = store[X2 + q];
+            end
+            for (int k = 1; k <= TAYLOR_ORDER; k = k + 1) begin
+                scale = h/real'(k);
+                for (int q = 0; q < matrix_words(diagonal); q = q + 1) store[X2 + q] = 0.0;
+                multiply(X2, slaved ? R2 : R1, GENERATOR);
+                for (int q = 0; q < matrix_words(diagonal); q = q + 1) begin
+                    column = $bits(column)'(diagonal ? q : q%N);
+                    r1 = store[R1 + q];
+                    r2 = store[R2 + q];
+                    if (slaved) store[R2 + q] = scale*store[X2 + q];
+                    else begin
+                        store[R1 + q] = scale*(-(r1*node_rate[column]) - r2*w);
+                        store[R2 + q] = scale*(store[X2 + q] - r2*leak);
+                        store[S1_TABLES + q] = store[S1_TABLES + q] + store[R1 + q];
+                    end
+                    store[S2_TABLES + q] = store[S2_TABLES + q] + store[R2 + q];
+                end
+            end
+        end
+    endtask
+
+    // Table `target` = table `source` applied twice: S1 <- S2 S1 + S1 E11, S2 <- S2 S2 + S1 E12 with E11 = S2 + S1 Dr
+    // and E12 = -S1 B/W. One product after the other through one call: tasks are inlined where they are called, and
+    // ten copies of the product would take Verilator's compiler half a minute.
+    task automatic square(input int source, input int target);
+        int s1, s2;
+        begin
+            s1 = S1_TABLES + source*NN;
+            s2 = S2_TABLES + source*NN;
+            for (int q = 0; q < matrix_words(diagonal); q = q + 1) begin
+                store[R1 + q] = 0.0;
+                store[R2 + q] = 0.0;
+                store[X2 + q] = 0.0;
+            end
+            for (int product = slaved ? 3 : 0; product <= (slaved ? 3 : 4); product = product + 1) begin
+                multiply(product == 0 ? X2 : product <= 2 ? R1 : R2,
+                         product == 1 || product == 3 ? s2 : s1,
+                         product == 0 ? OVER_W : product == 1 ? s1 : product == 2 ? X1 : product == 3 ? s2 : X2);
+                if (product == 0) for (int q = 0; q < matrix_words(diagonal); q = q + 1) begin
+                    store[X1 + q] = store[s2 + q] + store[s1 + q]*dr[diagonal ? q : q%N];
+                    store[X2 + q] = -store[X2 + q];
+                end
+            end
+            for (int q = 0; q < matrix_words(diagonal); q = q + 1) begin
+                store[S1_TABLES + target*NN + q] = store[R1 + q];
+                store[S2_TABLES + target*NN + q] = store[R2 + q];
+            end
+        end
+    endtask
+
+    // Squares up to the table of 2^power clocks; tables_built below 1 counts the halvings that table 0 still has.
+    task automatic need_table(input int power);
+        while (tables_built <= power) begin
+            square(tables_built < 1 ? 0 : tables_built - 1, tables_built < 1 ? 0 : tables_built);
+            tables_built = tables_built + 1;
+        end
+    endtask
+
+    // Largest magnitude in a table; not a number if any entry is.
+    function automatic real table_size(input int power);
+        real x;
+        begin
+            table_size = 0.0;
+            for (int q = 0; q < matrix_words(diagonal); q = q + 1) begin
+                x = magnitude(store[S1_TABLES + power*NN + q]);
+                if (!(x <= table_size)) table_size = x;
+                x = magnitude(store[S2_TABLES + power*NN + q]);
+                if (!(x <= table_size)) table_size = x;
+            end
+        end
+    endfunction
+
+    // ------------------------------------------------------------------------------------------ the loop
+
+    // Takes the pending clocks in one go, low bits first.
+    task automatic jump;
+        begin
+            if (!runaway && !frozen)
+                for (int power = 0; power <= LAST_POWER; power = power + 1)
+                    if (((pending >> power) & 1) != 0) begin
+                        need_table(power);
+                        step(S1_TABLES + power*NN, S2_TABLES + power*NN);
+                    end
+            pending = 0;
+        end
+    endtask
+
+    // z = Dr e - B V/W, e <- S2 e + S1 z, V <- S1 e_old + S2 V; without node capacitance V <- S2 V.
+    task automatic step(input int s1, input int s2);
+        real ee, ez, ve, vv;
+        int first, last, q;
+        begin
+            for (int i = 0; i < N; i = i + 1) begin
+                vv = 0.0;
+                first = diagonal ? i : 0;
+                last = diagonal ? i : N - 1;
+                q = OVER_W + (diagonal ? i : i*N);
+                for (int k = first; k <= last; k = k + 1) begin
+                    vv = vv + store[q]*dev_V[k];
+                    q = q + 1;
+                end
+                aux[i] = dr[i]*dev_e[i] - vv;
+            end
+            for (int i = 0; i < N; i = i + 1) begin
+                ee = 0.0;
+                ez = 0.0;
+                ve = 0.0;
+                vv = 0.0;
+                first = diagonal ? i : 0;
+                last = diagonal ? i : N - 1;
+                q = diagonal ? i : i*N;
+                for (int k = first; k <= last; k = k + 1) begin
+                    vv = vv + store[s2 + q]*dev_V[k];
+                    if (!slaved) begin
+                        ee = ee + store[s2 + q]*dev_e[k];
+                        ez = ez + store[s1 + q]*aux[k];
+                        ve = ve + store[s1 + q]*dev_e[k];
+                    end
+                    q = q + 1;
+                end
+                next_e[i] = slaved ? dev_e[i] : ee + ez;
+                next_V[i] = ve + vv;
+            end
+            for (int i = 0; i < N; i = i + 1) begin
+                dev_e[i] = next_e[i];
+                dev_V[i] = next_V[i];
+            end
+        end
+    endtask
+
+    function automatic real drive_V(input int i);
+        reg signed [DAC_BITS-1:0] code;
+        begin
+            code = dac[i*DAC_BITS +: DAC_BITS];
+            drive_V = $itor(code)*(full_scale_V/real'(1 << (DAC_BITS - 1))/real'(diagonal ? 1 : 1 << drive_range));
+        end
+    endfunction
+
+    // Static equation: (A + L/A0) V = -b + L Vos, or V (gf + L/A0) = -A u + L Vos; e = Vos - V/A0.
+    task automatic set_point;
+        real total;
+        begin
+            for (int i = 0; i < N; i = i + 1) aux[i] = drive_V(i);
+            for (int i = 0; i < N; i = i + 1) begin
+                total = 0.0;
+                if (diagonal) begin
+                    for (int j = 0; j < N; j = j + 1) total = total + store[MATRIX + i*N + j]*aux[j];
+                    dc_V[i] = (load[i]*offset_V[i] - total)/(gf + load[i]*inverse_gain);
+                end else begin
+                    total = load[order[i]]*offset_V[order[i]] - aux[order[i]];
+                    for (int j = 0; j < i; j = j + 1) total = total - store[FACTORED + i*N + j]*rhs[j];
+                    rhs[i] = total;
+                end
+            end
+            if (!diagonal) for (int i = N - 1; i >= 0; i = i - 1) begin
+                total = rhs[i];
+                for (int j = i + 1; j < N; j = j + 1) total = total - store[FACTORED + i*N + j]*dc_V[j];
+                dc_V[i] = total/store[FACTORED + i*N + i];
+            end
+            for (int i = 0; i < N; i = i + 1) dc_e[i] = offset_V[i] - dc_V[i]*inverse_gain;
+        end
+    endtask
+
+    task automatic close_loop;
+        begin
+            frozen = 1'b0;
+            pending = 0;
+            diagonal = mode[1];
+            gf = real'(N)*real'(1 << (2*feedback))/16.0;
+            if (!arrays_known) read_arrays;
+            if (!tables_known || tables_setting != (diagonal ? {1'b1, feedback} : 3'd0)
+                || tables_bandwidth != bandwidth) build_tables;
+            tables_setting = diagonal ? {1'b1, feedback} : 3'd0;
+            tables_bandwidth = bandwidth;
+            if (!diagonal && singular) runaway = 1'b1;
+            if (!runaway) begin
+                set_point;
+                for (int i = 0; i < N; i = i + 1) begin
+                    dev_e[i] = offset_V[i] - dc_e[i];
+                    dev_V[i] = (((40503*i) >> 7 & 1) != 0 ? START_V : -START_V) - dc_V[i];
+                end
+            end
+        end
+    endtask
+
+    task automatic change_drive;
+        begin
+            if (!frozen && !runaway) begin
+                for (int i = 0; i < N; i = i + 1) begin
+                    next_e[i] = dc_e[i];
+                    next_V[i] = dc_V[i];
+                end
+                set_point;
+                for (int i = 0; i < N; i = i + 1) begin
+                    dev_e[i] = dev_e[i] + (next_e[i] - dc_e[i]);
+                    dev_V[i] = dev_V[i] + (next_V[i] - dc_V[i]);
+                end
+            end
+        end
+    endtask
+
+    // ------------------------------------------------------------------------------------------ converters
+
+    // Holds every output after the pending clocks, and judges clipping before noise.
+    task automatic hold;
+        reg [64*N-1:0] held;
+        reg [N-1:0] flags;
+        real v;
+        begin
+            flags = '0;
+            for (int i = 0; i < N; i = i + 1) begin
+                if (last_mode == 2'b00) v = 0.0;
+                else if (runaway) v = $bitstoreal(NOT_A_NUMBER);
+                else v = dc_V[i] + dev_V[i];
+                flags[i] = last_mode != 2'b00 && !(v < rail_V && v > -rail_V);
+                held[i*64 +: 64] = $realtobits(v + noise_V(samples, i));
+            end
+            if (!frozen) clipped <= flags;
+            if (flags != '0) frozen = 1'b1;
+            held_bits <= held;
+            samples = samples + 64'd1;
+        end
+    endtask
+
+    function automatic [63:0] mix(input [63:0] z);
+        reg [63:0] y;
+        begin
+            y = (z ^ (z >> 30))*64'hbf58_476d_1ce4_e5b9;
+            y = (y ^ (y >> 27))*64'h94d0_49bb_1331_11eb;
+            mix = y ^ (y >> 31);
+        end
+    endfunction
+
+    // Twelve draws of a hash of (seed, sample, output), summed as integers: converters.py, read_noise.
+    function automatic real noise_V(input [63:0] number, input int i);
+        reg [63:0] key, draw;
+        real total;
+        begin
+            noise_V = 0.0;
+            if (read_noise_V != 0.0) begin
+                key = mix(words[10] + GOLDEN);
+                key = mix(key + (number + 64'd1)*GOLDEN);
+                key = mix(key + (64'(i) + 64'd1)*GOLDEN);
+                total = 0.0;
+                for (int j = 1; j <= 12; j = j + 1) begin
+                    draw = mix(key + 64'(j)*GOLDEN);
+                    total = total + real'(draw >> 32);
+                end
+                noise_V = (total/4294967296.0 - 6.0)*read_noise_V;
+            end
+        end
+    endfunction
+
+    for (genvar a = 0; a < ADCS; a = a + 1) begin : adc
+        wire [31:0] output_index = a*STEPS + (STEPS == 1 ? 0 : int'(mux));
+        wire [63:0] held = held_bits[output_index*64 +: 64];
+        wire signed [31:0] code = 32'($signed(trial[a*ADC_BITS +: ADC_BITS]));
+        // not (held < level), so that not a number reads the top code
+        assign above[a] = !($bitstoreal(held) < ($itor(code) - 0.5 - TIE_LSB)*(full_scale_V/real'(1 << (ADC_BITS - 1))));
+    end
+
+    // ------------------------------------------------------------------------------------------ the clock
+
+    wire fall = last_sample && sample === 1'b0;
+    wire new_drive = mode == last_mode && (dac != last_dac || drive_range != last_range);
+
+    always @(posedge clk) begin
+        if (last_mode != 2'b00 && (fall || new_drive)) jump;
+        if (fall) hold;
+        if (mode == 2'b00) begin
+            frozen = 1'b0;
+            pending = 0;
+            clipped <= '0;
+            if (write === 1'b1) store_row(int'(line), write_data);
+        end else if (mode != last_mode) begin
+            clipped <= '0;
+            close_loop;
+            pending = 1;
+        end else begin
+            if (new_drive) change_drive;
+            if (pending < MAX_CLOCKS) pending = pending + 1;
+        end
+        last_sample = sample === 1'b1;
+        last_mode = mode;
+        last_dac = dac;
+        last_range = drive_range;
+    end
+
+    ohmloop_contract #(.N(N), .CELL_BITS(CELL_BITS), .DAC_BITS(DAC_BITS), .ADC_BITS(ADC_BITS), .ADCS(ADCS)) contract (
+        .clk(clk), .row(row), .plane(plane), .write(write), .write_data(write_data), .read(read), .sense(sense),
+        .dac(dac), .autozero(autozero), .close_solve(close_solve), .close_multiply(close_multiply),
+        .drive_range(drive_range), .feedback(feedback), .bandwidth(bandwidth), .sample(sample), .mux(mux),
+        .trial(trial), .above(above), .clipped(clipped)
+    );
+endmodule

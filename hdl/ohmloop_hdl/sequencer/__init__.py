@@ -1,0 +1,1 @@
+"""Instruction fetch, issue and traps."""

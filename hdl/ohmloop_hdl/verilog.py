@@ -1,0 +1,102 @@
+"""From chip to Verilog: canonical port names, no machine paths, the same text every time."""
+
+import re
+from importlib.resources import files
+from pathlib import Path
+
+from amaranth.back import verilog
+from amaranth.hdl import ClockDomain, ClockSignal, Elaboratable, Instance, Module, Signal, Value
+from amaranth.hdl._ir import PortDirection  # the only private import: named flat ports need it
+from amaranth.lib import wiring
+
+from ohmloop_hdl.chip import Chip
+from ohmloop_hdl.config import ChipConfig
+from ohmloop_hdl.macro.pins import MacroPins
+
+TOP = "ohmloop"
+"""Module name of the chip."""
+
+MACRO = "ohmloop_macro"
+"""Module name of the analogue macro; its bodies are interchangeable."""
+
+MACRO_SOURCES = ("ohmloop_macro.sv", "ohmloop_contract.sv")
+"""The real-number body and the checker that rides along in it."""
+
+BLACK_BOX = "blackbox.v"
+"""The macro for a synthesis flow: pins and nothing else."""
+
+WAIVERS = "generated.vlt"
+"""Verilator warnings that are waived in the generated chip, with the reasons."""
+
+
+class _Top(Elaboratable):
+    """The chip with its macro, and the one clock domain of both."""
+
+    def __init__(self, config: ChipConfig):
+        self.config = config
+        self.chip = Chip(config)
+        self.clk, self.rst = Signal(name="clk"), Signal(name="rst")
+
+    def elaborate(self, platform):
+        m = Module()
+        m.domains.sync = sync = ClockDomain()
+        sync.clk, sync.rst = self.clk, self.rst
+        m.submodules.chip = self.chip
+        config = self.config
+        pins = {}
+        for name, member in MacroPins(config).members.items():
+            direction = "i" if member.flow == wiring.Out else "o"
+            pins[f"{direction}_{name}"] = getattr(self.chip.macro, name)
+        m.submodules.macro = Instance(
+            MACRO,
+            p_N=config.size, p_CELL_BITS=config.cell_bits, p_DAC_BITS=config.dac_bits, p_ADC_BITS=config.adc_bits,
+            p_ADCS=config.adcs,
+            i_clk=ClockSignal(), **pins)
+        return m
+
+
+def _ports(top: _Top) -> dict[str, tuple[Value, PortDirection]]:
+    chip = top.chip
+    ports: dict[str, tuple[Value, PortDirection]] = {
+        "clk": (top.clk, PortDirection.Input),
+        "rst": (top.rst, PortDirection.Input),
+        "interrupt": (Value.cast(chip.interrupt), PortDirection.Output),
+    }
+    for prefix, interface, inward in (("s_axil", chip.axil, wiring.Out), ("trace", chip.trace, wiring.In)):
+        signature = interface.signature.flip() if prefix == "s_axil" else interface.signature
+        for name, member in signature.members.items():
+            direction = PortDirection.Input if member.flow == inward else PortDirection.Output
+            ports[f"{prefix}_{name}"] = (Value.cast(getattr(interface, name)), direction)
+    return ports
+
+
+def chip_verilog(config: ChipConfig) -> str:
+    """Verilog of the chip, module :data:`TOP`, with an instance of :data:`MACRO` inside."""
+    top = _Top(config)
+    return _woken(verilog.convert(top, name=TOP, ports=_ports(top), strip_internal_attrs=True))
+
+
+def _woken(text: str) -> str:
+    """Make every ``always @*`` run once at time zero.
+
+    Yosys wakes each of them with a register of its own that is declared with an initial value. Icarus sets declared
+    values before any process waits, so there is no event, and a block whose inputs stay as they began stays unknown.
+    A nonblocking assignment comes after every process has started.
+    """
+    return re.sub(r"^  reg (\\\$auto\$verilog_backend\S+ +)= 0;$", r"  reg \1;\n  initial \1<= 0;", text, flags=re.MULTILINE)
+
+
+def write_project(config: ChipConfig, out: Path) -> list[Path]:
+    """Write everything a simulator or a synthesis flow needs for ``config`` into the folder ``out``.
+
+    The chip, the black box of the macro and the real-number macro with its checker, the Verilator waivers of generated
+    code, and ``files.f``, the list of simulation sources (relative to its own folder). Returns the paths written.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    texts = {f"{TOP}.v": chip_verilog(config)}
+    for package, names in (("ohmloop_hdl.macro", (*MACRO_SOURCES, BLACK_BOX)), ("ohmloop_hdl", (WAIVERS,))):
+        texts |= {name: files(package).joinpath(name).read_text() for name in names}
+    texts["files.f"] = "".join(f"{name}\n" for name in (WAIVERS, *MACRO_SOURCES, f"{TOP}.v"))
+    for name, text in texts.items():
+        (out / name).write_text(text)
+    return [out / name for name in texts]

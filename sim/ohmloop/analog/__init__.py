@@ -1,0 +1,1 @@
+"""The analogue half in numpy: parameters, loop equations, converters, the numpy macro."""

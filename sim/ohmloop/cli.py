@@ -1,0 +1,88 @@
+"""The command line: arguments in, exit codes out; every command is one call into the packages below.
+
+Exit codes: 0 done, 2 bad input, 3 not solved or a tool is missing, 130 interrupted; 1 is anything that is our fault or
+a simulation that failed. An error is one line on stderr.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+
+from ohmloop.engines import tools
+from ohmloop.errors import InputError, OhmloopError
+from ohmloop_hdl.config import CONFIGS, ConfigError, config_named
+
+app = typer.Typer(name="ohmloop", no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
+                  help="Ohmloop: an open, cycle-accurate closed-loop analogue in-memory solver.")
+
+Config = Annotated[str, typer.Option(help=f"Chip configuration: {', '.join(CONFIGS)}.", metavar="NAME")]
+Out = Annotated[Path, typer.Option(help="Folder for the results; made if missing.", metavar="DIR")]
+
+
+@app.command()
+def doctor(
+    require: Annotated[str, typer.Option(help="Tools that must be there, separated by commas; exit code 3 if one is "
+                                              "missing.", metavar="A,B")] = "",
+):
+    """Show which tools were found, in which version, and where they come from."""
+    required = [name for name in require.split(",") if name]
+    for name in required:
+        if name not in tools.NAMES:
+            raise InputError(f"--require must name tools out of {', '.join(tools.NAMES)}, not {name!r}")
+    table = Table("tool", "version", "from", Column("path", overflow="fold"))
+    missing: list[str] = []
+    for name in tools.NAMES:
+        try:
+            tool = tools.find(name)
+            table.add_row(name, tool.version, tool.origin, str(tool.path))
+        except tools.ToolMissing as error:
+            table.add_row(name, "-", "missing", str(error).partition(": ")[2])
+            if name in required:
+                missing.append(str(error))
+    Console().print(table)
+    if missing:
+        raise tools.ToolMissing("; ".join(missing))
+
+
+@app.command()
+def verilog(config: Config = "chip64", out: Out = Path("build/verilog")):
+    """Write the Verilog of a chip: sources, macro bodies, file list."""
+    chip = config_named(config)
+    from ohmloop_hdl.verilog import write_project
+
+    write_project(chip, out)
+
+
+@app.command()
+def sim(
+    matrix: Annotated[Path | None, typer.Argument(help="Matrix file (.mtx .npy .npz .csv); a small example system "
+                                                       "when left out.")] = None,
+    config: Config = "chip64",
+    out: Out = Path("build/sim"),
+):
+    """Solve a system on the simulated chip and report what happened."""
+    chip = config_named(config)
+    from ohmloop.report.main_job import run_main_job
+
+    run_main_job(chip, matrix, out)
+
+
+def main():
+    """Entry point of ``ohmloop``: turns the errors that are the user's to read into one line and an exit code."""
+    try:
+        app()
+    except ConfigError as error:
+        code, message = InputError.exit_code, str(error)
+    except OhmloopError as error:
+        # What follows the first line, such as the end of a log, is for tests; the line says where the log is.
+        code, message = error.exit_code, str(error).partition("\n")[0]
+    except KeyboardInterrupt:
+        code, message = 130, "interrupted"
+    else:
+        return
+    print(f"ohmloop: {message}", file=sys.stderr)
+    sys.exit(code)

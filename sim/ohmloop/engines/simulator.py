@@ -1,0 +1,135 @@
+"""The generated Verilog on Icarus or Verilator, kept running and driven from this process."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+import threading
+from multiprocessing.connection import Client, Connection, Listener
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ohmloop.analog.cells import Die
+from ohmloop.engines.cosim import run_bench, waves_of
+from ohmloop.engines.operations import Operation, Result, Script, Trace, drive
+from ohmloop.errors import OhmloopError
+from ohmloop_hdl.config import ChipConfig
+from ohmloop_hdl.verilog import TOP, WAIVERS, write_project
+
+SOCKET_VARIABLE = "OHMLOOP_SOCKET"
+"""Environment variable that tells the bench where its operations come from."""
+
+VIOLATIONS = {"ohmloop_contract": ["violations"]}
+"""Signals below the top that the bench reads: the count of the passive checker of the macro contract."""
+
+
+class SimulatorError(OhmloopError):
+    """The simulated chip refused an access or did not come to an end."""
+
+
+class SimulatorEngine:
+    """A chip in a simulator that runs in a process of its own; operations go to it one by one.
+
+    The simulation is the generated Verilog around the real-number macro, driven through AXI4-Lite; nothing analogue is
+    computed in Python. Simulated time stands still between operations. Use as a context manager: leaving it ends the
+    simulation, checks that the passive checkers saw nothing, and raises what went wrong inside.
+
+    Parameters
+    ----------
+    name : str
+        ``icarus`` or ``verilator``.
+    die : Die
+        The analogue chip; its configuration is the chip's.
+    work : Path
+        Folder for Verilog, builds and logs; builds are reused when nothing changed.
+    waves : bool
+        Record a waveform, :attr:`waveform` after the end.
+    """
+
+    def __init__(self, name: str, die: Die, work: Path, *, waves: bool = False):
+        self.name = name
+        self.die = die
+        self.work = work
+        self.waves = waves
+        self.waveform: Path | None = None
+        self._folder = Path(tempfile.mkdtemp(prefix="ohmloop-"))
+        self._failure: BaseException | None = None
+        self._connection: Connection | None = None
+
+    def __enter__(self) -> "SimulatorEngine":
+        try:
+            macro_file = self.die.write_file(self._folder / "macro.hex")
+            sources = write_project(self.die.config, self.work / "verilog" / self.die.config.name)
+            by_name = {path.name: path for path in sources}
+            address = self._folder / "socket"
+            with Listener(str(address), family="AF_UNIX") as listener:
+                self._thread = threading.Thread(target=self._simulate, args=(by_name, macro_file, address), daemon=True)
+                self._thread.start()
+                # A bench that fails before it connects is answered by the thread itself, with a closed connection.
+                self._connection = listener.accept()
+            self._request(self.die.config)
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+        if self._connection is not None:
+            self._connection.close()
+        self._thread.join()
+        self._end()
+        if self._failure is not None and kind is None:
+            raise self._failure
+
+    def execute(self, script: Script[Result]) -> Result:
+        """Carry out a script and return its result."""
+        return drive(script, self._request)
+
+    def take_trace(self) -> Trace:
+        """The trace since the last call."""
+        return self._request("trace")
+
+    def _request(self, request: Operation | ChipConfig | str) -> Any:
+        assert self._connection is not None
+        try:
+            self._connection.send(request)
+            answer = self._connection.recv()
+        except (EOFError, OSError):
+            self._thread.join()
+            raise self._failure or SimulatorError(f"the simulation on {self.name} ended before its time") from None
+        if isinstance(answer, str):
+            raise SimulatorError(f"{self.name}: {answer}")
+        return answer
+
+    def _simulate(self, sources: dict[str, Path], macro_file: Path, address: Path):
+        try:
+            results = run_bench(
+                self.name,
+                sources=[path for name, path in sources.items() if name.endswith(".sv") or name == f"{TOP}.v"],
+                toplevel=TOP,
+                test_module="ohmloop.engines.simulator_bench",
+                work=self.work,
+                env={SOCKET_VARIABLE: str(address)},
+                plusargs=[f"+ohmloop_macro={macro_file}"],
+                waves=self.waves,
+                waivers=sources[WAIVERS],
+                public=VIOLATIONS,
+            )
+            if self.waves:
+                kept = self.work / f"{self.name}-{self.die.config.name}{waves_of(results).suffix}"
+                self.waveform = Path(shutil.copyfile(waves_of(results), kept))
+            shutil.rmtree(results.parent)
+        except BaseException as failure:
+            self._failure = failure
+        finally:
+            with contextlib.suppress(OSError), Client(str(address), family="AF_UNIX"):
+                pass
+
+    def _end(self):
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def connect_to_driver() -> Connection:
+    """The bench's end of the connection."""
+    return Client(os.environ[SOCKET_VARIABLE], family="AF_UNIX")

@@ -1,0 +1,38 @@
+"""Roundings between vectors and codes, in plain integers."""
+
+import numpy as np
+
+from ohmloop_hdl.config import ChipConfig
+from ohmloop_hdl.fixed import MANTISSA_BITS
+
+Integers = np.ndarray
+"""An array of int64."""
+
+
+def round_half_even(values: Integers, shift: int) -> Integers:
+    """``values / 2^shift`` to the nearest integer, halves to even; ``shift`` at least 1."""
+    half = np.int64(1) << np.int64(shift - 1)
+    floor = values >> shift
+    rest = values - (floor << shift)
+    return floor + ((rest > half) | ((rest == half) & (floor & 1 == 1)))
+
+
+def saturate(values: Integers, bits: int) -> Integers:
+    """Clamp to the symmetric range +-(2^(bits-1) - 1)."""
+    limit = (1 << (bits - 1)) - 1
+    return np.clip(values, -limit, limit)
+
+
+def input_codes(mantissas: Integers, config: ChipConfig) -> Integers:
+    """DAC codes of Q1.31 mantissas."""
+    return saturate(round_half_even(mantissas, MANTISSA_BITS - config.dac_bits), config.dac_bits)
+
+
+def result_codes(raw: Integers, config: ChipConfig) -> Integers:
+    """Codes as the converter bank stores them: clamped to the symmetric range, then negated once."""
+    return -saturate(raw, config.adc_bits)
+
+
+def result_mantissas(codes: Integers, config: ChipConfig) -> Integers:
+    """Q1.31 mantissas of stored codes."""
+    return codes << (MANTISSA_BITS - config.adc_bits)

@@ -1,0 +1,1 @@
+"""The driver: registers and programs as a host sees them."""

@@ -1,0 +1,121 @@
+"""The driver: what to read and write, in what order, to make the chip do something."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from ohmloop.errors import NotSolvedError
+from ohmloop.golden.machine import SETTING_FIELDS, Settings
+from ohmloop.engines.operations import Read, Script, WaitHalt, Write
+from ohmloop_hdl.config import ChipConfig
+from ohmloop_hdl.host.map import AddressMap, address_map
+from ohmloop_hdl.sequencer.traps import TrapCause
+
+MAGIC = 0x4F484D4C
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a run ended: trap cause, halt code, program counter, clocks, bad cells of the last programming."""
+
+    trap: TrapCause
+    halt_code: int
+    pc: int
+    cycles: int
+    bad_cells: int
+
+
+class Device:
+    """Driver of one chip, as scripts of bus operations (:mod:`ohmloop.engines.operations`).
+
+    Parameters
+    ----------
+    config : ChipConfig
+        What the chip must say that it is.
+    """
+
+    def __init__(self, config: ChipConfig):
+        self.config = config
+        self.map: AddressMap = address_map(config)
+
+    def identify(self) -> Script[None]:
+        """Check that an Ohmloop chip of the wanted configuration answers; ``NotSolvedError`` says what answered."""
+        names = ("ID", "CAPS0", "CAPS1")
+        for name in names:
+            (word,) = yield Read(self.map.registers[name])
+            wanted = sum(f.reset << f.low for f in self.map.fields.values() if f.register == name)
+            if word != wanted:
+                raise NotSolvedError(f"register {name} of the chip reads {word:#010x}, configuration "
+                                     f"{self.config.name} wants {wanted:#010x}")
+
+    def configure(self, settings: Settings) -> Script[None]:
+        """Write every configuration register."""
+        words: dict[int, int] = {}
+        for name, value in asdict(settings).items():
+            field = self.map.fields[SETTING_FIELDS[name]]
+            if not 0 <= value < 1 << field.width:
+                raise ValueError(f"{name} must be 0 to {(1 << field.width) - 1}, not {value}")
+            words[field.address] = words.get(field.address, 0) | value << field.low
+        for address, word in words.items():
+            yield Write(address, (word,))
+
+    def load_program(self, words: list[int], entry: int = 0) -> Script[None]:
+        """Put instruction words into program memory from ``entry`` on."""
+        yield Write(self.map.windows["PROGRAM"].address + 4 * entry, tuple(words))
+
+    def load_codes(self, codes: np.ndarray) -> Script[None]:
+        """Put N x N signed cell codes into the code memory."""
+        bits = 32 // self.config.codes_per_word
+        yield Write(self.map.windows["CODES"].address, _pack(codes.reshape(-1), bits))
+
+    def load_vector(self, vector: int, mantissas: np.ndarray, exponent: int) -> Script[None]:
+        """Put N signed mantissas and an exponent into a vector register."""
+        yield Write(self._mantissas(vector), _pack(mantissas, 32))
+        yield Write(self.map.windows["EXPONENTS"].address + 4 * vector, _pack(np.array([exponent]), 32))
+
+    def read_vector(self, vector: int) -> Script[tuple[np.ndarray, int]]:
+        """Mantissas (N,) and exponent of a vector register."""
+        mantissas = yield Read(self._mantissas(vector), self.config.size)
+        (exponent,) = yield Read(self.map.windows["EXPONENTS"].address + 4 * vector)
+        return _signed(mantissas), int(_signed([exponent])[0])
+
+    def read_bad_map(self) -> Script[np.ndarray]:
+        """N x N booleans: cells that the last programming could not make read back as written."""
+        window = self.map.windows["BAD_MAP"]
+        words = yield Read(window.address, window.words)
+        bits = np.array(words, dtype="<u4").view(np.uint8).reshape(self.config.size, -1)
+        return np.unpackbits(bits, axis=1, bitorder="little")[:, :self.config.size].astype(bool)
+
+    def run(self, entry: int = 0, limit_clocks: int = 1 << 26) -> Script[Status]:
+        """Run the program at ``entry`` to its end and say how it ended."""
+        done, trap = (self.map.fields[f"INTR_STATE.{name}"] for name in ("done", "trap"))
+        yield Write(done.address, (done.mask | trap.mask,))
+        yield Write(self.map.registers["INTR_ENABLE"], (done.mask | trap.mask,))
+        yield Write(self.map.registers["ENTRY"], (entry,))
+        yield Write(self.map.registers["CONTROL"], (self.map.fields["CONTROL.start"].mask,))
+        yield WaitHalt(limit_clocks)
+        return (yield from self.status())
+
+    def status(self) -> Script[Status]:
+        """How the last run ended."""
+        (status,) = yield Read(self.map.registers["STATUS"])
+        (cycles,) = yield Read(self.map.registers["CYCLES"])
+        (bad_cells,) = yield Read(self.map.registers["BAD_CELLS"])
+
+        def part(name: str) -> int:
+            field = self.map.fields[f"STATUS.{name}"]
+            return (status & field.mask) >> field.low
+
+        return Status(TrapCause(part("trap")), part("halt_code"), part("pc"), cycles, bad_cells)
+
+    def _mantissas(self, vector: int) -> int:
+        return self.map.windows["MANTISSAS"].address + 4 * vector * self.config.size
+
+
+def _pack(values: np.ndarray, bits: int) -> tuple[int, ...]:
+    """Signed ``values`` of ``bits`` bits, little-endian in 32-bit words."""
+    return tuple(int(word) for word in np.asarray(values).astype(f"<i{bits // 8}").view("<u4"))
+
+
+def _signed(words: list[int]) -> np.ndarray:
+    return np.array(words, dtype=np.uint32).view(np.int32).astype(np.int64)

@@ -1,0 +1,1 @@
+"""From a user's matrix to codes, scale, bandwidth and waiting times."""

@@ -1,0 +1,169 @@
+"""Matrices and vectors from files: ``.mtx``, ``.npy``, ``.npz`` and ``.csv`` become dense float64 arrays.
+
+Everything that can be wrong with a file ends in one :class:`~ohmloop.errors.InputError` of one line: the file, what
+is wrong with it, what is allowed. Files are data: nothing is ever unpickled.
+"""
+
+import warnings
+import zipfile
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.io
+import scipy.sparse
+
+from ohmloop.errors import InputError
+
+SUFFIXES = (".mtx", ".npy", ".npz", ".csv")
+"""The suffixes that are read; the suffix, in any case of letters, decides the format."""
+
+MAX_ELEMENTS = 1 << 26
+"""Largest number of elements of one array (half a gigabyte as float64); a larger one is refused before it is made."""
+
+_READ_FAILURES = (ValueError, TypeError, OSError, EOFError, OverflowError, MemoryError, KeyError, zipfile.BadZipFile)
+
+
+def read_matrix(path: str | PathLike[str]) -> np.ndarray:
+    """The matrix in a file, dense, float64, shape (rows, columns).
+
+    ``.mtx`` is Matrix Market (coordinate or array; real, integer or pattern, where pattern entries read 1; general,
+    symmetric or skew-symmetric; entries given twice add up). ``.npz`` holds one array, or one named ``A``. ``.csv``
+    holds one row a line, comma between numbers, no header.
+
+    Errors: :class:`InputError`, one line, for a file that is missing, empty, cut short, not of its format, not
+    numeric, complex, not two-dimensional, of zero size, or holds NaN or infinity.
+    """
+    array = _read(Path(path), key="A")
+    if array.ndim != 2:
+        raise InputError(f"{path}: a matrix has 2 dimensions, this array has {array.ndim}")
+    return _checked(path, array)
+
+
+def read_vector(path: str | PathLike[str]) -> np.ndarray:
+    """The vector in a file, float64, shape (n,): a one-dimensional array, one row, or one column.
+
+    Formats and errors as :func:`read_matrix`; an ``.npz`` with several arrays must name the vector ``b``.
+    """
+    array = _read(Path(path), key="b")
+    if array.ndim == 2 and 1 in array.shape:
+        array = array.ravel()
+    if array.ndim != 1:
+        shape = " x ".join(map(str, array.shape)) or "a single number"
+        raise InputError(f"{path}: a vector is one row or one column, this array is {shape}")
+    return _checked(path, array)
+
+
+def require_square(matrix: np.ndarray, what: str = "matrix") -> None:
+    """Raise :class:`InputError` unless ``matrix`` has as many rows as columns; ``what`` names it in the message."""
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        shape = " x ".join(map(str, matrix.shape))
+        raise InputError(f"{what}: must be square, as many rows as columns, not {shape}")
+
+
+def _read(path: Path, key: str) -> np.ndarray:
+    """The raw array of a file, numeric and real but otherwise unchecked."""
+    readers: dict[str, Callable[[Path, str], np.ndarray]] = {
+        ".mtx": _read_mtx, ".npy": _read_npy, ".npz": _read_npz, ".csv": _read_csv}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise InputError(f"{path}: suffix {path.suffix!r} is not known, allowed are {' '.join(SUFFIXES)}")
+    try:
+        if not path.exists():
+            raise InputError(f"{path}: no such file")
+        if not path.is_file():
+            raise InputError(f"{path}: is not a file")
+        if path.stat().st_size == 0:
+            raise InputError(f"{path}: the file is empty")
+        array = reader(path, key)
+    except _READ_FAILURES as error:
+        raise InputError(f"{path}: {_one_line(error)}") from None
+    return _real(path, array)
+
+
+def _read_mtx(path: Path, _key: str) -> np.ndarray:
+    try:
+        rows, columns, _, _, field, _ = scipy.io.mminfo(str(path))
+        if field == "complex":
+            raise InputError(f"{path}: complex entries are not supported here, allowed are real, integer and pattern")
+        _limit(path, rows * columns)
+        content: Any = scipy.io.mmread(str(path))
+    except _READ_FAILURES as error:
+        raise ValueError(f"not a complete Matrix Market file ({_one_line(error)})") from None
+    return content.toarray() if scipy.sparse.issparse(content) else np.asarray(content)
+
+
+def _read_npy(path: Path, _key: str) -> np.ndarray:
+    return _load_numpy(path, "a NumPy .npy file")
+
+
+def _read_npz(path: Path, key: str) -> np.ndarray:
+    archive: Any = _load_numpy(path, "a NumPy .npz archive")
+    with archive:
+        names = archive.files
+        if key not in names and len(names) != 1:
+            held = ", ".join(names) or "nothing"
+            raise InputError(f"{path}: must hold one array, or one named {key}; it holds {held}")
+        name = key if key in names else names[0]
+        try:
+            return np.asarray(archive[name])
+        except ValueError:
+            raise ValueError(f"array {name} is cut short or holds Python objects, which are never unpickled") from None
+
+
+def _load_numpy(path: Path, kind: str) -> Any:
+    """What ``numpy.load`` makes of a file (an array stays on the disk), checked to be what the suffix says."""
+    try:
+        content = np.load(path, mmap_mode="r", allow_pickle=False)
+    except _READ_FAILURES:
+        raise ValueError(f"not {kind} of numbers, or cut short; Python objects are never unpickled") from None
+    if isinstance(content, np.ndarray) != (path.suffix.lower() == ".npy"):
+        raise ValueError(f"not {kind}, whatever its suffix says")
+    return content
+
+
+def _read_csv(path: Path, _key: str) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        try:
+            return np.loadtxt(path, delimiter=",", ndmin=2, dtype=np.float64, encoding="utf-8")
+        except UnicodeDecodeError:
+            raise ValueError("is not text; a .csv file holds numbers with commas between them") from None
+        except ValueError as error:
+            raise ValueError(f"is not a table of numbers with commas between them ({_one_line(error)})") from None
+
+
+def _real(path: Path, array: np.ndarray) -> np.ndarray:
+    """``array`` as float64; complex numbers, text and other kinds are refused."""
+    if array.dtype.kind == "c":
+        raise InputError(f"{path}: complex numbers are not supported here, allowed are real ones")
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{path}: holds {array.dtype} elements, allowed are real numbers")
+    _limit(path, array.size)
+    with np.errstate(over="ignore"):
+        return np.array(array, dtype=np.float64, order="C")
+
+
+def _checked(path: str | PathLike[str], array: np.ndarray) -> np.ndarray:
+    """``array`` itself when it has elements and all are finite."""
+    if array.size == 0:
+        raise InputError(f"{path}: holds no numbers (size {' x '.join(map(str, array.shape))})")
+    bad = np.argwhere(~np.isfinite(array))
+    if len(bad):
+        place = ", ".join(str(int(index) + 1) for index in bad[0])
+        value = array[tuple(bad[0])]
+        raise InputError(f"{path}: element ({place}), counted from 1, is {value}; every element must be finite")
+    return array
+
+
+def _limit(path: Path, elements: int) -> None:
+    if elements > MAX_ELEMENTS:
+        raise InputError(f"{path}: {elements} elements are too many for a dense array, at most {MAX_ELEMENTS} are read")
+
+
+def _one_line(error: BaseException) -> str:
+    """The message of ``error`` on one line, without the advice libraries add for programmers."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text.split("; use `")[0].rstrip(".")

@@ -1,0 +1,162 @@
+"""The picture of a solved system: the chip's solution beside the exact one, the error, and how the outputs settled.
+
+Drawn off screen (Agg) at one width that reads on a phone and on a desk. The same input gives the same file, byte for
+byte, with the same version of matplotlib: nothing about the time or the machine is written into it.
+"""
+
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
+
+from ohmloop.errors import InputError
+
+_STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 11.0,
+    "axes.titlesize": 11.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": False,
+    "grid.color": "#dddddd",
+    "legend.frameon": False,
+    "svg.hashsalt": "ohmloop",
+}
+_CHIP, _EXACT, _ERROR = "#0b5fa5", "#9a9a9a", "#b5361c"
+_OUTPUTS = ("#0b5fa5", "#d9822b", "#2e8540", "#7b4fa0", "#b5361c", "#4a4a4a")
+_WIDTH_IN, _DPI = 6.4, 150
+_SI = ((1.0, "s"), (1e-3, "ms"), (1e-6, "\N{MICRO SIGN}s"), (1e-9, "ns"))
+
+
+@dataclass(frozen=True, eq=False)
+class SettlingTrace:
+    """Amplifier outputs against time after the loop closed."""
+
+    times_s: np.ndarray
+    """Times in seconds from closing, shape (T,)."""
+
+    volts_V: np.ndarray
+    """Output voltages, shape (T, K): K outputs, at most six so that they can be told apart."""
+
+    labels: tuple[str, ...]
+    """K names for the legend."""
+
+    samples_s: tuple[float, ...] = ()
+    """Instants at which the outputs were sampled, in seconds: drawn as vertical lines."""
+
+
+def solution_picture(path: str | PathLike[str], x: np.ndarray, x_exact: np.ndarray, title: str, *,
+                     grid: tuple[int, int] | None = None, settling: SettlingTrace | None = None) -> None:
+    """Write one PNG: solution beside exact solution, error, and settling when it was recorded.
+
+    x, x_exact: (n,) in the user's unit. ``grid``: (rows, columns) with rows * columns = n draws plates, else lines
+    over the index. 960 pixels wide.
+
+    Errors: :class:`InputError` when shapes do not match, a trace has more than six outputs, or the file cannot be
+    written.
+    """
+    x, x_exact = np.asarray(x, dtype=np.float64), np.asarray(x_exact, dtype=np.float64)
+    _check(x, x_exact, grid, settling)
+    upper = 2.8 if grid else 4.2
+    height = 0.6 + upper + (2.7 if settling else 0.0)
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(_WIDTH_IN, height), dpi=_DPI, layout=ConstrainedLayoutEngine(h_pad=0.07))
+        figure.suptitle(title, fontsize=13.0, fontweight="bold", wrap=True)
+        heights = (upper, 2.7) if settling else (upper,)
+        parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False).ravel()
+        if grid:
+            _plates(parts[0], x, x_exact, grid)
+        else:
+            _lines(parts[0], x, x_exact)
+        if settling:
+            _settling(parts[1].subplots(), settling)
+        try:
+            figure.savefig(path, format="png", metadata={"Software": None})
+        except OSError as error:
+            raise InputError(f"{path}: cannot write the picture ({error.strerror})") from None
+
+
+def _check(x: np.ndarray, x_exact: np.ndarray, grid: tuple[int, int] | None, settling: SettlingTrace | None) -> None:
+    if x.ndim != 1 or x.shape != x_exact.shape:
+        raise InputError(f"picture: solution and exact solution must be vectors of one length, "
+                         f"not of shapes {x.shape} and {x_exact.shape}")
+    if grid and grid[0] * grid[1] != len(x):
+        raise InputError(f"picture: a grid of {grid[0]} x {grid[1]} does not hold {len(x)} values")
+    if settling:
+        shape, allowed = settling.volts_V.shape, (len(settling.times_s), len(settling.labels))
+        if shape != allowed or not 1 <= len(settling.labels) <= len(_OUTPUTS):
+            raise InputError(f"picture: settling volts must be of shape (times, labels) = {allowed} with "
+                             f"1 to {len(_OUTPUTS)} labels, not {shape}")
+
+
+def _plates(part, x: np.ndarray, x_exact: np.ndarray, grid: tuple[int, int]) -> None:
+    """Three images: chip and exact on one colour scale, the error on one symmetric about zero."""
+    low, high = min(x.min(), x_exact.min()), max(x.max(), x_exact.max())
+    error = x - x_exact
+    reach = float(np.abs(error).max()) or 1.0
+    panels = (("chip", x, "inferno", low, high), ("exact", x_exact, "inferno", low, high),
+              (f"error, {_percent(x, x_exact)}", error, "RdBu_r", -reach, reach))
+    for axes, (name, values, colours, bottom, top) in zip(part.subplots(1, 3), panels, strict=True):
+        image = axes.imshow(values.reshape(grid), cmap=colours, vmin=bottom, vmax=top, interpolation="nearest")
+        axes.set_title(name)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.spines[:].set_visible(False)
+        bar = part.colorbar(image, ax=axes, orientation="horizontal", fraction=0.07, pad=0.05)
+        bar.outline.set_visible(False)
+        bar.locator = MaxNLocator(3)
+        bar.formatter.set_powerlimits((-4, 4))
+        bar.update_ticks()
+
+
+def _lines(part, x: np.ndarray, x_exact: np.ndarray) -> None:
+    """Solution and exact solution over the index, the error below on its own scale."""
+    upper, lower = part.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    index = np.arange(1, len(x) + 1)
+    upper.plot(index, x_exact, color=_EXACT, linewidth=3.5, label="exact")
+    upper.plot(index, x, color=_CHIP, linewidth=1.2, marker="o", markersize=3.5, label="chip")
+    upper.set_ylabel("solution x")
+    upper.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderaxespad=0.0)
+    upper.grid(axis="y")
+    lower.axhline(0.0, color=_EXACT, linewidth=0.8)
+    lower.vlines(index, 0.0, x - x_exact, color=_ERROR, linewidth=1.5)
+    lower.plot(index, x - x_exact, "o", color=_ERROR, markersize=3.5)
+    lower.set_ylabel("error")
+    lower.set_title(f"error, {_percent(x, x_exact)}", loc="left")
+    lower.set_xlabel("index")
+    lower.xaxis.set_major_locator(MaxNLocator(integer=True))
+    lower.grid(axis="y")
+
+
+def _settling(axes: Axes, trace: SettlingTrace) -> None:
+    """Outputs against time; sample instants as dashed lines."""
+    scale, unit = _time_unit(float(np.max(trace.times_s)))
+    for column, label in enumerate(trace.labels):
+        axes.plot(trace.times_s / scale, trace.volts_V[:, column], color=_OUTPUTS[column], linewidth=1.6, label=label)
+    for number, instant in enumerate(trace.samples_s):
+        axes.axvline(instant / scale, color="#4a4a4a", linewidth=1.0, linestyle=(0, (4, 3)),
+                     label="sample" if number == 0 else None)
+    axes.set_title("settling after the loop closes", loc="left")
+    axes.set_xlabel(f"time ({unit})")
+    axes.set_ylabel("output (V)")
+    axes.set_xlim(0.0, float(np.max(trace.times_s)) / scale)
+    axes.grid(axis="y")
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=1.4)
+
+
+def _time_unit(longest_s: float) -> tuple[float, str]:
+    """The SI unit in which ``longest_s`` is one or more, and its size in seconds."""
+    return next(((size, name) for size, name in _SI if longest_s >= size), _SI[-1])
+
+
+def _percent(x: np.ndarray, x_exact: np.ndarray) -> str:
+    """Relative error ||x - x_exact|| / ||x_exact|| to two digits, in percent or as a power of ten."""
+    size = float(np.linalg.norm(x_exact))
+    relative = float(np.linalg.norm(x - x_exact)) / size if size else 0.0
+    return f"{100 * relative:.2g} %" if relative >= 1e-4 or relative == 0.0 else f"{relative:.1e}"

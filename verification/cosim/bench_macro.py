@@ -1,0 +1,158 @@
+"""cocotb bench: a macro body under simulation against the numpy body, clock by clock, at the pins."""
+
+import json
+import os
+import struct
+import sys
+import time
+from pathlib import Path
+
+import cocotb
+import numpy as np
+from cocotb.clock import Clock
+from cocotb.triggers import ClockCycles, FallingEdge
+from verification.cosim.macro_stimulus import Stimulus
+
+from ohmloop.analog.cells import Die
+from ohmloop.analog.converters import adc_levels, threshold_distance
+from ohmloop.analog.macro import MacroInputs, NumpyMacro
+from ohmloop.analog.params import AnalogParams
+from ohmloop_hdl.config import config_named
+
+PARAMS = {
+    "ideal": AnalogParams.ideal(),
+    "reference": AnalogParams.reference(),
+    "ideal_node": AnalogParams(gain_dB=float("inf"), offset_sigma_V=0.0, mismatch_sigma=0.0, read_noise_V=0.0),
+    "reference_slaved": AnalogParams(node_capacitance_F=0.0, seed=2),
+}
+"""Parameter sets by name: with and without imperfections, with and without node capacitance."""
+
+TOLERANCE_V = 1e-9
+"""Largest difference of a held output. A quarter of an LSB is 0.8 mV; rounding alone stays far below this."""
+
+
+def die_named(config: str, params: str) -> Die:
+    """The chip that test and bench both build; imperfect ones have two stuck cells."""
+    chip = config_named(config)
+    stuck = ((0, 1, 2, chip.code_max), (1, 3, 0, 2)) if params.startswith("reference") else ()
+    return Die.sample(chip, PARAMS[params], stuck)
+
+
+class Comparison:
+    """Drives pins into the simulated body and the numpy body, and compares every output at every clock."""
+
+    def __init__(self, dut, macro: NumpyMacro):
+        self.dut = dut
+        self.macro = macro
+        self.levels = adc_levels(macro.die.config.adc_bits, macro.die.params.full_scale_V)
+        self.driven: dict[str, int] = {}
+        self.largest_V = 0.0
+        self.samples = self.clipped_samples = self.ties = self.clocks = 0
+
+    async def apply(self, pins: MacroInputs, clocks: int) -> None:
+        """One step of stimulus, from falling edge to falling edge."""
+        for name, level in pins._asdict().items():
+            if self.driven.get(name) != level:
+                getattr(self.dut, name).value = level
+                self.driven[name] = level
+        before = self.macro.samples
+        for _ in range(clocks):
+            self.macro.edge(pins)
+        await ClockCycles(self.dut.clk, clocks, FallingEdge)
+        self.clocks += clocks
+        self.compare("clipped", self.macro.clipped_bits)
+        self.compare("sense", self.macro.sense(pins.row, pins.plane, pins.read))
+        if self.macro.samples != before:
+            self.compare_held()
+        self.compare("above", self.macro.above(pins.trial, pins.mux))
+
+    def compare(self, name: str, expected: int) -> None:
+        """One output bus, bit for bit."""
+        given = getattr(self.dut, name).value.to_unsigned()
+        assert given == expected, \
+            f"clock {self.clocks}: {name} is {given:#x}, the numpy macro says {expected:#x}; {self.driven}"
+
+    def compare_held(self) -> None:
+        """Held voltages of a sample, before conversion."""
+        n = self.macro.die.config.size
+        raw = self.dut.held_bits.value.to_unsigned().to_bytes(8 * n, "little")
+        held_V = np.array(struct.unpack(f"<{n}d", raw))
+        assert np.array_equal(np.isnan(held_V), np.isnan(self.macro.held_V)), \
+            f"clock {self.clocks}: held {held_V}, the numpy macro says {self.macro.held_V}"
+        known = ~np.isnan(held_V)
+        error_V = np.abs(held_V[known] - self.macro.held_V[known]).max(initial=0.0)
+        size_V = np.abs(held_V[known]).max(initial=0.4)  # far beyond the rails rounding grows with the voltage
+        self.largest_V = max(self.largest_V, float(error_V / size_V * 0.4))
+        self.samples += 1
+        self.clipped_samples += bool(self.macro.clipped.any())
+        self.ties += int((threshold_distance(held_V[known], self.levels) < 1e-6).sum())
+        assert self.largest_V < TOLERANCE_V, f"clock {self.clocks}: held outputs differ by {error_V:.3g} V"
+
+
+async def start(dut) -> None:
+    """All pins low, clock running, at a falling edge."""
+    for name in MacroInputs._fields:
+        getattr(dut, name).value = 0
+    cocotb.start_soon(Clock(dut.clk, 20, "ns").start(start_high=False))
+    await FallingEdge(dut.clk)
+
+
+@cocotb.test()
+async def equivalence(dut):
+    """Same stimulus, same held volts, flags, sense data and comparator bits; no breach of the contract."""
+    macro = NumpyMacro(die_named(os.environ["MACRO_CONFIG"], os.environ["MACRO_PARAMS"]))
+    seed = int(os.environ["OHMLOOP_SEED"])
+    stimulus = Stimulus(macro, np.random.default_rng(seed))
+    comparison = Comparison(dut, macro)
+    await start(dut)
+    begun = time.perf_counter()
+    steps = stimulus.few() if os.environ["MACRO_STIMULUS"] == "few" else stimulus.everything(systems=2)
+    for pins, clocks in steps:
+        await comparison.apply(pins, clocks)
+    assert dut.contract.violations.value.to_unsigned() == 0
+    assert comparison.samples > comparison.clipped_samples > 0
+    report = {"seed": seed, "largest_V": comparison.largest_V, "samples": comparison.samples,
+              "clipped_samples": comparison.clipped_samples, "conversions": stimulus.conversions,
+              "ties": comparison.ties, "clocks": comparison.clocks, "seconds": time.perf_counter() - begun}
+    Path(os.environ["MACRO_REPORT"]).write_text(json.dumps(report))
+    print(report, file=sys.stderr)
+
+
+BREACHES = [
+    (2, dict(row=3)),
+    (2, dict(row=1, write=1, read=1)),
+    (2, dict(write=1)),
+    (2, dict(read=1)),
+    (2, dict(row=1, write=1, close_solve=1)),
+    (3, dict(autozero=1, close_solve=1)),
+    (3, dict(close_solve=1, close_multiply=1)),
+    (4, dict(close_multiply=1, feedback=1)),
+    (4, dict(close_solve=1, bandwidth=2)),
+]
+"""Rule and levels of each breach; those of rule 4 break it one edge after the loop closed with zeros."""
+
+
+@cocotb.test()
+async def breaches(dut):
+    """Every breach of a rule counts once, and no more than that."""
+    await start(dut)
+    await ClockCycles(dut.clk, 2, FallingEdge)
+    for count, (rule, levels) in enumerate(BREACHES):
+        quiet = {name: level for name, level in levels.items() if name.startswith("close")} if rule == 4 else {}
+        for step in (quiet, levels, {}):
+            for name in MacroInputs._fields:
+                getattr(dut, name).value = step.get(name, 0)
+            await ClockCycles(dut.clk, 1, FallingEdge)
+        given = dut.contract.violations.value.to_unsigned()
+        assert given == count + 1, f"after {levels} of rule {rule}: {given} violations, not {count + 1}"
+
+
+@cocotb.test()
+async def unknown_pins(dut):
+    """A pin that turns X after all were known is a breach (four-state simulators)."""
+    await start(dut)
+    await ClockCycles(dut.clk, 2, FallingEdge)
+    before = dut.contract.violations.value.to_unsigned()
+    dut.trial.value = "X" * len(dut.trial)
+    await ClockCycles(dut.clk, 2, FallingEdge)
+    assert dut.contract.violations.value.to_unsigned() == before + 2
