@@ -206,7 +206,8 @@ class Chip(wiring.Component):
             sequencer.clip_trap.eq(loop.clip_trap),
             sequencer.settle_trap.eq(loop.settle_trap),
             sequencer.loop_phase.eq(loop.phase),
-            loop.interval.eq(Mux(sequencer.multiply, value["MULTIPLY_INTERVAL.clocks"], value["SOLVE_INTERVAL.clocks"])),
+            loop.interval.eq(
+                Mux(sequencer.multiply, value["MULTIPLY_INTERVAL.clocks"], value["SOLVE_INTERVAL.clocks"])),
             loop.timeout.eq(value["TIMEOUT.clocks"]),
             loop.dead_cycles.eq(value["SWITCHES.dead"]),
             loop.autozero_cycles.eq(value["SWITCHES.autozero"]),

@@ -83,7 +83,8 @@ def _woken(text: str) -> str:
     values before any process waits, so there is no event, and a block whose inputs stay as they began stays unknown.
     A nonblocking assignment comes after every process has started.
     """
-    return re.sub(r"^  reg (\\\$auto\$verilog_backend\S+ +)= 0;$", r"  reg \1;\n  initial \1<= 0;", text, flags=re.MULTILINE)
+    return re.sub(r"^  reg (\\\$auto\$verilog_backend\S+ +)= 0;$", r"  reg \1;\n  initial \1<= 0;", text,
+                  flags=re.MULTILINE)
 
 
 def write_project(config: ChipConfig, out: Path) -> list[Path]:

@@ -59,16 +59,20 @@ def verilog(config: Config = "chip64", out: Out = Path("build/verilog")):
 
 @app.command()
 def sim(
-    matrix: Annotated[Path | None, typer.Argument(help="Matrix file (.mtx .npy .npz .csv); a small example system "
-                                                       "when left out.")] = None,
+    matrix: Annotated[Path | None, typer.Argument(help="Matrix file (.mtx .npy .npz .csv); the heat plate when "
+                                                       "left out.")] = None,
     config: Config = "chip64",
     out: Out = Path("build/sim"),
+    ideal: Annotated[bool, typer.Option("--ideal", help="An ideal analogue half instead of the reference.")] = False,
+    json: Annotated[Path | None, typer.Option(help="Also write the table as a list of runs.", metavar="FILE")] = None,
 ):
-    """Solve a system on the simulated chip and report what happened."""
+    """Solve a system on the simulated chip, on every simulator found, and compare with the golden machine."""
     chip = config_named(config)
+    from ohmloop.analog.params import AnalogParams
     from ohmloop.report.main_job import run_main_job
 
-    run_main_job(chip, matrix, out)
+    analog = AnalogParams.ideal() if ideal else AnalogParams.reference()
+    run_main_job(chip, matrix, out, analog=analog, json_file=json)
 
 
 def main():

@@ -29,14 +29,14 @@ def parameters(config: str) -> dict[str, int]:
 
 
 def run(engine: str, config: str, test: str, folder: Path, params: str = "ideal", stimulus: str = "everything",
-        with_file: bool = True) -> Path:
+        with_file: bool = True, toplevel: str = "ohmloop_macro") -> Path:
     """One bench run; returns the place of its report."""
     seed = os.environ.get("OHMLOOP_SEED", str(random.randrange(1 << 32)))
     report = folder / "report.json"
     print(f"OHMLOOP_SEED={seed}")
     file = die_named(config, params).write_file(folder / "die.hex")
     run_bench(
-        engine, sources=SOURCES, toplevel="ohmloop_macro", test_module="bench_macro", testcase=test, work=WORK,
+        engine, sources=SOURCES, toplevel=toplevel, test_module="bench_macro", testcase=test, work=WORK,
         parameters=parameters(config), plusargs=[f"+ohmloop_macro={file}"] if with_file else [],
         env={"MACRO_CONFIG": config, "MACRO_PARAMS": params, "MACRO_STIMULUS": stimulus, "OHMLOOP_SEED": seed,
              "MACRO_REPORT": str(report)},
@@ -80,8 +80,8 @@ def test_built_in_parameters_are_ideal(engine, tmp_path):
 
 @pytest.mark.parametrize("engine", ["icarus", "verilator"])
 def test_checker_counts_every_breach(engine, tmp_path):
-    run(engine, "tiny", "breaches", tmp_path)
+    run(engine, "tiny", "breaches", tmp_path, with_file=False, toplevel="ohmloop_contract")
 
 
 def test_checker_sees_unknown_pins(tmp_path):
-    run("icarus", "tiny", "unknown_pins", tmp_path)
+    run("icarus", "tiny", "unknown_pins", tmp_path, with_file=False, toplevel="ohmloop_contract")

@@ -1,5 +1,6 @@
 """The chip in the Amaranth simulator around the numpy macro, as an engine."""
 
+import numpy as np
 from amaranth.sim import Simulator
 
 from ohmloop.analog.cells import Die
@@ -31,7 +32,7 @@ def run_scripts(die: Die, scripts: list[Script]) -> tuple[list, list[Trace]]:
                     code = codes >> a * bits & (1 << bits) - 1
                     partial[a * steps + mux] = code - ((code >> bits - 1) << bits)
                 if len(partial) == die.config.size:
-                    current[0].scans.append([partial[i] for i in range(die.config.size)])
+                    current[0].scans.append(np.array([partial[i] for i in range(die.config.size)]))
                     partial = {}
 
     async def access(ctx, write: bool, address: int, word: int = 0, strobe: int = 0xF):

@@ -7,7 +7,6 @@ from amaranth.lib.wiring import In, Out
 from ohmloop_hdl.host.bus import RegisterBus
 from ohmloop_hdl.host.map import ADDRESS_BITS
 
-
 OKAY, SLVERR = 0, 2
 """AXI responses."""
 

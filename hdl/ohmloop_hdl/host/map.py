@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from systemrdl import RDLCompiler
+from systemrdl.compiler import RDLCompiler
 from systemrdl.node import AddrmapNode, FieldNode, MemNode, RegNode
 
 from ohmloop_hdl.config import ChipConfig
@@ -68,7 +68,7 @@ def elaborate_rdl(config: ChipConfig) -> AddrmapNode:
     """The elaborated register description."""
     compiler = RDLCompiler()
     compiler.compile_file(str(RDL_FILE))
-    root = compiler.elaborate("ohmloop", parameters=rdl_parameters(config))
+    root = compiler.elaborate("ohmloop", parameters={**rdl_parameters(config)})
     top = root.top
     assert isinstance(top, AddrmapNode)
     return top
@@ -93,13 +93,14 @@ def address_map(config: ChipConfig) -> AddressMap:
             for field in node.fields():
                 fields[f"{node.inst_name}.{field.inst_name}"] = Field(
                     node.inst_name, field.inst_name, node.absolute_address, field.low, field.width,
-                    _reset(field))
+                    reset_value(field))
         elif isinstance(node, MemNode):
             windows[node.inst_name] = Window(
                 node.inst_name, node.absolute_address, node.get_property("mementries"), node.is_sw_writable)
     return AddressMap(registers, fields, windows)
 
 
-def _reset(field: FieldNode) -> int:
+def reset_value(field: FieldNode) -> int:
+    """The reset value of a field, 0 where it has none."""
     value = field.get_property("reset")
     return value if isinstance(value, int) else 0

@@ -4,11 +4,11 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from systemrdl.node import FieldNode, RegNode
-from systemrdl.rdltypes import OnWriteType
+from systemrdl.rdltypes.builtin_enums import OnWriteType
 
 from ohmloop_hdl.config import ChipConfig
 from ohmloop_hdl.host.bus import RegisterBus
-from ohmloop_hdl.host.map import elaborate_rdl
+from ohmloop_hdl.host.map import elaborate_rdl, reset_value
 
 
 class RegisterBank(wiring.Component):
@@ -54,7 +54,7 @@ class RegisterBank(wiring.Component):
         key, shape = _key(field), field.width
         name = key.replace(".", "_").lower()
         if field.implements_storage:
-            self.value[key] = Signal(shape, name=name, init=field.get_property("reset"))
+            self.value[key] = Signal(shape, name=name, init=reset_value(field))
         if field.is_hw_writable or field.get_property("hwset"):
             self.drive[key] = Signal(shape, name=f"{name}_drive")
         if field.get_property("we"):
@@ -89,7 +89,7 @@ class RegisterBank(wiring.Component):
         key = _key(field)
         if key in self.value:
             return self.value[key]
-        return self.drive[key] if key in self.drive else field.get_property("reset")
+        return self.drive[key] if key in self.drive else reset_value(field)
 
     def _storage(self, m: Module, field: FieldNode, write):
         key = _key(field)

@@ -20,7 +20,8 @@ class LoopController(wiring.Component):
     One attempt: dead time, auto-zero, dead time, close; a first scan ``interval`` clocks after closing, later scans
     ``max(interval, scan time)`` apart. A scan that agrees with the one before, within the tolerance, is the result.
     A clip in any scan ends the attempt: the range moves and the next attempt starts, until the ranges are exhausted.
-    A reset opens the loop from any state. Switches break before they make: ``dead_cycles`` clocks with every switch open lie between any two that are closed. ::
+    A reset opens the loop from any state. Switches break before they make: ``dead_cycles`` clocks with every switch
+    open lie between any two that are closed. ::
 
         OPEN -> DEAD -> AUTOZERO -> DEAD -> SETTLE -> SAMPLE -> HOLD -> CONVERT -> JUDGE -> OPEN
                  ^                            ^----------- not yet ----------------'|

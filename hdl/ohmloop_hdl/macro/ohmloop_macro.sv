@@ -633,7 +633,8 @@ module ohmloop_macro #(
         wire [63:0] held = held_bits[output_index*64 +: 64];
         wire signed [31:0] code = 32'($signed(trial[a*ADC_BITS +: ADC_BITS]));
         // not (held < level), so that not a number reads the top code
-        assign above[a] = !($bitstoreal(held) < ($itor(code) - 0.5 - TIE_LSB)*(full_scale_V/real'(1 << (ADC_BITS - 1))));
+        assign above[a] = !($bitstoreal(held)
+                            < ($itor(code) - 0.5 - TIE_LSB)*(full_scale_V/real'(1 << (ADC_BITS - 1))));
     end
 
     // ------------------------------------------------------------------------------------------ the clock

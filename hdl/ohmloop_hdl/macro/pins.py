@@ -1,14 +1,16 @@
 """The macro contract: the pins between the digital half and the analogue macro.
 
 The module ``ohmloop_macro`` has interchangeable bodies (numpy, real-number SystemVerilog, black box); all of them have
-these pins and keep these rules. :mod:`docs/macro.md` states the electrical meaning, this file the wires.
+these pins and keep these rules. ``docs/macro.md`` states the electrical meaning, this file the wires.
 
-1. All pins are digital and packed, one vector a bus; element i of a bus of width N*w is bits ``i*w`` to ``(i+1)*w - 1``.
+1. All pins are digital and packed, one vector a bus; element i of a bus of width N*w is bits ``i*w`` up to
+   ``(i+1)*w - 1``.
 2. ``row`` is one-hot or zero. ``write`` and ``read`` exclude each other, need one word line, and a loop that is open.
-3. At most one of ``autozero``, ``close_solve``, ``close_multiply`` is high. All low opens the loop and resets the amplifiers.
+3. At most one of ``autozero``, ``close_solve``, ``close_multiply`` is high. All low opens the loop and resets the
+   amplifiers.
 4. ``feedback`` and ``bandwidth`` change only while the loop is open.
-5. Clock 1 of a loop is the first rising edge that sees its close switch high. An edge that sees ``sample`` high holds the
-   state after its own step; the edge after the fall of ``sample`` makes the held values and ``clipped`` visible.
+5. Clock 1 of a loop is the first rising edge that sees its close switch high. An edge that sees ``sample`` high holds
+   the state after its own step; the first edge that sees it low again makes the held values and ``clipped`` visible.
 6. ``above`` and ``sense`` are combinational; the digital half samples them at the next rising edge.
 """
 

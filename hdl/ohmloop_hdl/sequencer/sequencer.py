@@ -65,7 +65,7 @@ class Sequencer(wiring.Component):
         self.config = config
         exponent = signed(EXPONENT_BITS)
         super().__init__({
-            "start": In(1), "entry": In(PC_BITS), "halted": Out(1, init=1),
+            "start": In(1), "entry": In(PC_BITS), "halted": Out(1, init=1),  # type: ignore[call-arg]
             "halted_by": Out(1), "trapped": Out(1), "halt_code": Out(8), "trap_cause": Out(TrapCause),
             "pc": Out(PC_BITS), "instruction": In(32), "cycles": Out(32),
             "index": Out(range(config.block)),

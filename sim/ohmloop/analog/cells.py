@@ -14,7 +14,7 @@ HEADER_WORDS = 11
 """Words before the offsets in a parameter file (:meth:`Die.write_file`)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Die:
     """The part of a chip that manufacture fixes: which conductance each code gives, and each amplifier's offset."""
 

@@ -57,7 +57,7 @@ def cached_build(root: Path, name: str, key: str, build: Callable[[Path], None])
                 folder.mkdir(parents=True)
                 build(folder)
                 stamp.touch()
-                _prune(root, name)
+                prune(root, name, KEEP)
             fcntl.flock(lock, fcntl.LOCK_SH)
         os.utime(stamp)
         yield folder
@@ -74,9 +74,10 @@ def _lock_file(root: Path, name: str) -> Iterator[int]:
         os.close(lock)
 
 
-def _prune(root: Path, name: str):
+def prune(root: Path, name: str, keep: int):
+    """Removes the folders ``root/name-<key>`` but for the ``keep`` used last and those that somebody has locked."""
     folders = [path for path in root.glob(f"{name}-{'?' * _KEY_LENGTH}") if path.is_dir()]
-    for folder in sorted(folders, key=_last_used, reverse=True)[KEEP:]:
+    for folder in sorted(folders, key=_last_used, reverse=True)[keep:]:
         with _lock_file(root, folder.name) as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ohmloop.engines.cache import cached_build, digest, exclusive
+from ohmloop.engines.cache import cached_build, digest, exclusive, prune
 from ohmloop.engines.ports import port_names
 from ohmloop.engines.tools import Tool, find, run_environment
 from ohmloop.errors import InputError, OhmloopError
@@ -26,6 +26,7 @@ ENGINES = ("icarus", "verilator")
 
 _TIMESCALE = "1ns/1ps"  # Icarus falls back to whole seconds where the source says nothing
 _TAIL_LINES = 20
+_KEEP_RUNS = 50  # of one bench on one engine
 _WAVES = {"icarus": "waves.fst", "verilator": "waves.vcd"}  # FST from Verilator would need headers of lz4 and zlib
 _FLAGS = {
     "icarus": ["-Wall", "-Wno-timescale"],
@@ -197,8 +198,10 @@ def run_bench(
 
     with cached_build(work, f"{engine}-{toplevel}", key, make) as folder:
         run_key = digest(key, json.dumps([test_module, testcase, sorted((env or {}).items()), list(plusargs)]))
-        run = work / "runs" / f"{engine}-{test_module}-{run_key}"
-        with exclusive(work, f"run-{run_key}"):
+        runs, name = work / "runs", f"{engine}-{test_module}"
+        run = runs / f"{name}-{run_key}"
+        prune(runs, name, _KEEP_RUNS)
+        with exclusive(runs, run.name):
             run.mkdir(parents=True, exist_ok=True)
             arguments = build.arguments(folder) | {"module": test_module, "work_dir": str(run)}
             arguments["plus_args"] = list(plusargs)

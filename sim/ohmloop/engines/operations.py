@@ -1,7 +1,7 @@
 """What an engine can be asked to do: bus operations as values, and the trace that comes back."""
 
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -56,7 +56,7 @@ class Trace:
 
 
 class Engine(Protocol):
-    """A way to run a chip. Errors of the bus and of the simulator are raised as :class:`ohmloop.errors.OhmloopError`."""
+    """A way to run a chip; what goes wrong on the bus or in the simulator is an ``OhmloopError``."""
 
     def execute(self, script: Script[Result]) -> Result:
         """Carry out a script and return its result."""
@@ -67,7 +67,7 @@ class Engine(Protocol):
         ...
 
 
-def drive(script: Script[Result], perform) -> Result:
+def drive(script: Script[Result], perform: Callable[[Operation], list[int]]) -> Result:
     """Run a script with ``perform(operation) -> words`` for every operation it yields."""
     words: list[int] = []
     try:

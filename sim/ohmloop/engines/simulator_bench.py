@@ -1,9 +1,10 @@
 """The cocotb side of :mod:`ohmloop.engines.simulator`: takes operations from a socket, answers with words."""
 
+from typing import Any
+
 import cocotb
 import numpy as np
 from cocotb.clock import Clock
-from cocotb.handle import SimHandleBase
 from cocotb.triggers import ClockCycles, FallingEdge, First, RisingEdge, Timer
 from cocotb.utils import get_sim_time
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
@@ -21,7 +22,7 @@ CLOCK_NS = 20
 class TraceWatcher:
     """Collects what the trace port shows; costs nothing while nothing happens there."""
 
-    def __init__(self, dut: SimHandleBase, config: ChipConfig):
+    def __init__(self, dut: Any, config: ChipConfig):
         self.dut = dut
         self.config = config
         self.trace = Trace()
@@ -61,7 +62,7 @@ class TraceWatcher:
 class Server:
     """Carries out operations on the chip under simulation."""
 
-    def __init__(self, dut: SimHandleBase, config: ChipConfig):
+    def __init__(self, dut: Any, config: ChipConfig):
         self.dut = dut
         self.master = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.clk, dut.rst)
         self.watcher = TraceWatcher(dut, config)
@@ -73,10 +74,10 @@ class Server:
                 return self.watcher.take()
             case Write(address, words):
                 data = np.array(words, dtype="<u4").tobytes()
-                response = await self.master.write(address, data)
+                response: Any = await self.master.write(address, data)
                 return [] if response.resp == AxiResp.OKAY else f"write of {len(words)} words at {address:#x} refused"
             case Read(address, count):
-                response = await self.master.read(address, 4 * count)
+                response: Any = await self.master.read(address, 4 * count)
                 if response.resp != AxiResp.OKAY:
                     return f"read of {count} words at {address:#x} refused"
                 return [int(word) for word in np.frombuffer(response.data, dtype="<u4")]
@@ -89,7 +90,7 @@ class Server:
 
 
 @cocotb.test()
-async def serve(dut: SimHandleBase):
+async def serve(dut: Any):
     """Answers requests until the driver hangs up; then no checker may have seen a breach."""
     connection = connect_to_driver()
     config = connection.recv()

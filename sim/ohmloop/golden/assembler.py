@@ -1,5 +1,7 @@
 """Assembler and disassembler over the instruction table."""
 
+from importlib.resources import files
+
 from ohmloop.errors import InputError
 from ohmloop_hdl.isa import INSTRUCTIONS, PROGRAM_WORDS, Operand, decode
 
@@ -39,6 +41,11 @@ def assemble(source: str) -> list[int]:
     if len(words) > PROGRAM_WORDS:
         raise InputError(f"program must have at most {PROGRAM_WORDS} instructions, not {len(words)}")
     return words
+
+
+def program(name: str) -> list[int]:
+    """Instruction words of a program kept in ``golden/programs``, such as ``solve``."""
+    return assemble(files("ohmloop.golden.programs").joinpath(f"{name}.s").read_text())
 
 
 def _value(text: str, operand: Operand, line: int) -> int:

@@ -201,7 +201,7 @@ class Machine:
 
     def _settled_codes(self, run: Run, dac: np.ndarray, loop: np.ndarray, multiply: bool) -> np.ndarray:
         """Close, wait for two scans that agree, open; move the range up and try again on a clip."""
-        config, settings = self.config, self.settings
+        settings = self.settings
         interval = settings.multiply_interval if multiply else settings.solve_interval
         self.macro.set_bandwidth(settings.bandwidth)
         while True:

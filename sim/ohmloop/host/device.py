@@ -4,9 +4,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from ohmloop.engines.operations import Read, Script, WaitHalt, Write
 from ohmloop.errors import NotSolvedError
 from ohmloop.golden.machine import SETTING_FIELDS, Settings
-from ohmloop.engines.operations import Read, Script, WaitHalt, Write
 from ohmloop_hdl.config import ChipConfig
 from ohmloop_hdl.host.map import AddressMap, address_map
 from ohmloop_hdl.sequencer.traps import TrapCause

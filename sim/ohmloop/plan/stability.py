@@ -23,6 +23,7 @@ from ohmloop.analog.cells import Die, loop_matrices, planes_of
 from ohmloop.analog.loop import LoopRates, jacobian
 from ohmloop.analog.params import AnalogParams
 from ohmloop.errors import InputError
+from ohmloop.golden.cycles import sample_spacing
 from ohmloop_hdl.config import ChipConfig
 
 BANDWIDTHS = (0, 1, 2, 3)
@@ -206,14 +207,13 @@ def interval_cycles(time_constant_cycles: float, tolerance: int) -> int:
 def timeout_cycles(time_constant_cycles: float, interval: int, config: ChipConfig) -> int:
     """Clocks after which a loop that has not settled never will.
 
-    Twice the settling time of the worst non-normal loop, 1.22 (B + 1) ln 2 tau, and four scans an interval apart; a
-    scan converts every output and takes (N/adcs) (B + 2) + 2 clocks. Clamped to 1..2^24 - 1.
+    Twice the settling time of the worst non-normal loop, 1.22 (B + 1) ln 2 tau, and four scans one spacing apart
+    (:func:`ohmloop.golden.cycles.sample_spacing`). Clamped to 1..2^24 - 1.
 
-    Worked number: ``chip64``, tau = 18.8, D = 31: 2 * 1.22 * 9 * 0.693 * 18.8 + 4 * max(31, 82) = 615 clocks.
+    Worked number: ``chip64``, tau = 18.8, D = 31: 2 * 1.22 * 9 * 0.693 * 18.8 + 4 * max(31, 75) = 587 clocks.
     """
-    scan = config.mux_steps * (config.adc_bits + 2) + 2
     settled = NON_NORMAL * (config.adc_bits + 1) * math.log(2.0) * time_constant_cycles
-    return _clamp(2 * settled + 4 * max(interval, scan), TIMEOUT_MAX)
+    return _clamp(2 * settled + 4 * sample_spacing(config, interval), TIMEOUT_MAX)
 
 
 def _clamp(cycles: float, largest: int) -> int:

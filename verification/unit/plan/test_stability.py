@@ -165,7 +165,7 @@ def test_interval_leaves_half_an_lsb(tolerance: int):
 
 
 def test_timeout():
-    assert stability.timeout_cycles(18.8, 31, CHIP) == 615
+    assert stability.timeout_cycles(18.8, 31, CHIP) == 587
     assert stability.timeout_cycles(1000.0, 1610, CHIP) == 21662
     assert stability.timeout_cycles(1e9, (1 << 20) - 1, CHIP) == (1 << 24) - 1
 

@@ -1,0 +1,1 @@
+"""Programs of the chip, as source; :func:`ohmloop.golden.assembler.program` assembles them by name."""

@@ -1,0 +1,62 @@
+"""What the chip did beside what the golden machine said that it would do."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ohmloop.engines.operations import Trace
+from ohmloop.golden.machine import Run
+from ohmloop.host.job import Outcome
+
+TIE_LSB = 1e-6
+"""A held voltage this close to a threshold may fall either way: bodies differ by rounding noise of 1e-11 LSB."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Counts over one job.
+
+    ``codes_equal`` of ``codes_total`` output codes over all scans are as predicted; ``ties`` held voltages were within
+    :data:`TIE_LSB` of a threshold, ``tied_differences`` of the codes that differ are explained by that.
+    ``same_cycles``: phase by phase; ``same_result``: status and result vector.
+    """
+
+    codes_equal: int
+    codes_total: int
+    ties: int
+    tied_differences: int
+    same_cycles: bool
+    same_result: bool
+
+    @property
+    def agrees(self) -> bool:
+        """Nothing differs."""
+        return self.codes_equal == self.codes_total and self.same_cycles and self.same_result
+
+    @property
+    def explained(self) -> bool:
+        """Nothing differs but codes at a tie, and what follows from them."""
+        return self.agrees or 0 < self.codes_total - self.codes_equal == self.tied_differences
+
+
+def compare(outcome: Outcome, trace: Trace, predicted: Outcome, run: Run, levels_V: np.ndarray) -> Comparison:
+    """Compare a job's outcome and trace with the golden machine's; ``levels_V`` are the converter's thresholds.
+
+    Scans that only one side has count as wrong in all their codes.
+    """
+    equal = ties = tied_differences = 0
+    for codes, scan in zip(trace.scans, run.scans, strict=False):
+        near, same = scan.ties(levels_V, TIE_LSB), codes == scan.codes
+        equal += int(same.sum())
+        ties += int(near.sum())
+        tied_differences += int((near & ~same).sum())
+    longest = max(trace.scans, run.scans, key=len)
+    return Comparison(
+        codes_equal=equal,
+        codes_total=len(longest) * len(predicted.mantissas),
+        ties=ties,
+        tied_differences=tied_differences,
+        same_cycles=trace.phases == run.phases and outcome.status.cycles == run.cycles,
+        same_result=outcome.status == predicted.status and outcome.exponent == predicted.exponent
+        and np.array_equal(outcome.mantissas, predicted.mantissas),
+    )

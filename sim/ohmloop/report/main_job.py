@@ -1,0 +1,226 @@
+"""The main job: one system through the generated Verilog on every simulator at hand, checked against prediction."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from ohmloop import readers
+from ohmloop.analog.cells import Die
+from ohmloop.analog.macro import NumpyMacro
+from ohmloop.analog.params import AnalogParams
+from ohmloop.engines import tools
+from ohmloop.engines.cosim import ENGINES
+from ohmloop.engines.operations import Trace
+from ohmloop.engines.simulator import SimulatorEngine
+from ohmloop.ensembles import grid_of, heat
+from ohmloop.errors import NotSolvedError
+from ohmloop.golden.assembler import program
+from ohmloop.golden.machine import Machine, Run, Settings
+from ohmloop.host.comparison import Comparison, compare
+from ohmloop.host.job import Job, Outcome, job_script, predict
+from ohmloop.plan.planner import plan_system
+from ohmloop.plan.reference import digital_solve, relative_error
+from ohmloop.plan.scaling import Plan, ScaledVector, quantise_rhs, scale_rhs, unscale
+from ohmloop.report.pictures import SettlingTrace, solution_picture
+from ohmloop.report.waveform import write_view
+from ohmloop_hdl.config import ChipConfig
+from ohmloop_hdl.events import Phase
+from ohmloop_hdl.sequencer.traps import TrapCause
+
+HOT_EDGE, SOURCE_TERM = 1.0, 0.1
+"""Heat plate: temperature of the left edge (the others are at 0) and heat put into the middle, in the same unit."""
+
+OUTPUTS_SHOWN = 4
+
+
+@dataclass(frozen=True)
+class System:
+    """A x = b with a name; ``grid`` when the unknowns are a plate of that many rows and columns."""
+
+    name: str
+    matrix: np.ndarray
+    b: np.ndarray
+    grid: tuple[int, int] | None = None
+
+    @property
+    def exact(self) -> np.ndarray:
+        """The float64 solution."""
+        return np.linalg.solve(self.matrix, self.b)
+
+
+@dataclass(frozen=True)
+class EngineRun:
+    """One row of the table."""
+
+    engine: str
+    config: str
+    size: int
+    codes_equal: int
+    codes_total: int
+    ties: int
+    relative_error: float
+    relative_error_digital: float
+    clock_cycles: int
+    phases: dict[str, int]
+    agrees: bool
+
+
+def heat_plate(config: ChipConfig) -> System:
+    """Heat in a plate of N cells (8 x 8 at N = 64): 2-D Poisson, left edge hot, a source in the middle."""
+    rows, columns = grid_of(config.size)
+    b = np.zeros((rows, columns))
+    b[:, 0] += HOT_EDGE
+    b[rows // 2, columns // 2] += SOURCE_TERM
+    return System(f"heat plate {rows} x {columns}", heat(config.size), b.ravel(), (rows, columns))
+
+
+def system_from_file(path: Path) -> System:
+    """The matrix of a file with the right-hand side A 1, so that the exact solution is all ones."""
+    matrix = readers.read_matrix(path)
+    readers.require_square(matrix, str(path))
+    return System(path.name, matrix, matrix @ np.ones(len(matrix)))
+
+
+def run_main_job(config: ChipConfig, matrix: Path | None, out: Path, *, analog: AnalogParams | None = None,
+                 json_file: Path | None = None) -> list[EngineRun]:
+    """Solve a system on Icarus and on Verilator, print the table, write waveform, saved view and picture to ``out``.
+
+    ``matrix``: a file, or the heat plate. ``analog``: :meth:`AnalogParams.reference` unless given. A simulator that is
+    not installed is named in one line and left out.
+
+    Errors: :class:`InputError` for a matrix that cannot be planned, :class:`NotSolvedError` when the chip traps or a
+    simulator disagrees with the golden machine, after the table.
+    """
+    console = Console()
+    params = analog or AnalogParams.reference()
+    system = system_from_file(matrix) if matrix else heat_plate(config)
+    plan = plan_system(system.matrix, config, params)
+    engines = _engines(console)
+    rhs = scale_rhs(system.b, config)
+    job = solve_job(plan, rhs, config)
+    die = Die.sample(config, params)
+    machine = Machine(config, NumpyMacro(die))
+    predicted, run = predict(machine, job)
+    console.print(f"{system.name} on {config.name}: {plan.n} unknowns; " + "; ".join(plan.reasons), highlight=False)
+
+    out.mkdir(parents=True, exist_ok=True)
+    with console.status("building and simulating on " + " and ".join(engines)), ThreadPoolExecutor() as pool:
+        results = list(pool.map(lambda name: _simulate(name, die, job, out, waves=name == engines[0]), engines))
+
+    solution = unscale(plan, rhs, predicted.mantissas, predicted.exponent)
+    rows, failures = [], []
+    for name, (outcome, trace) in zip(engines, results, strict=True):
+        comparison = compare(outcome, trace, predicted, run, machine.levels_V)
+        rows.append(_row(name, system, plan, rhs, config, outcome, trace, comparison))
+        if not comparison.explained:
+            failures.append(f"{name} does not do what the golden machine predicts")
+        elif outcome.status.trap:
+            failures.append(f"{name} trapped: {outcome.status.trap.name.lower()}")
+    console.print(_table(system, rows))
+    if json_file:
+        json_file.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
+    if failures:
+        raise NotSolvedError("; ".join(failures))
+    picture = out / "solution.png"
+    solution_picture(picture, solution, system.exact, f"{system.name} on {config.name}", grid=system.grid,
+                     settling=settling_trace(die, plan, rhs, run))
+    console.print(f"picture {picture}, waveform and view " + ", ".join(
+        str(path) for path in sorted(out.glob("waves.*"))), highlight=False)
+    return rows
+
+
+def solve_job(plan: Plan, rhs: ScaledVector, config: ChipConfig) -> Job:
+    """The job that runs ``solve`` once with a plan's codes, waiting times and sizes."""
+    settings = Settings.reset(
+        config, loop_size=plan.n, vector_size=plan.n, solve_interval=plan.interval_cycles,
+        timeout=plan.timeout_cycles, tolerance=plan.tolerance, bandwidth=plan.bandwidth)
+    return Job(np.asarray(plan.codes), rhs.mantissas, rhs.exponent, settings, program("solve"))
+
+
+def settling_trace(die: Die, plan: Plan, rhs: ScaledVector, run: Run) -> SettlingTrace:
+    """The outputs of the last closing of a run, clock by clock, without read noise: the few largest of them."""
+    quiet = replace(die, params=replace(die.params, read_noise_V=0.0))
+    machine = Machine(die.config, NumpyMacro(quiet))
+    macro = machine.macro
+    for row, codes in enumerate(plan.codes):
+        for plane in (0, 1):
+            macro.write_row(plane, row, np.maximum(codes if plane == 0 else -codes, 0))
+    macro.set_bandwidth(plan.bandwidth)
+    closings = [i for i, scan in enumerate(run.scans) if i == 0 or scan.clock <= run.scans[i - 1].clock]
+    samples = [scan.clock for scan in run.scans[closings[-1]:]]
+    macro.close(False, quantise_rhs(rhs.mantissas, die.config), len(closings) - 1)
+    volts: list[np.ndarray] = [np.zeros(die.config.size)]
+    for _ in range(samples[-1]):
+        macro.advance(1)
+        volts.append(macro.hold()[0])
+    shown = np.linspace(0, plan.n - 1, min(OUTPUTS_SHOWN, plan.n)).astype(int)
+    clock_s = die.params.clock_s
+    return SettlingTrace(
+        times_s=np.arange(len(volts)) * clock_s,
+        volts_V=np.array(volts)[:, shown],
+        labels=tuple(f"output {i}" for i in shown),
+        samples_s=tuple(clock * clock_s for clock in samples))
+
+
+def _engines(console: Console) -> list[str]:
+    found = []
+    for name in ENGINES:
+        try:
+            tools.find(name)
+            found.append(name)
+        except tools.ToolMissing as missing:
+            console.print(f"left out: {missing}", highlight=False)
+    if not found:
+        raise tools.ToolMissing("no simulator found; `make doctor` says what to install")
+    return found
+
+
+def _simulate(name: str, die: Die, job: Job, out: Path, waves: bool) -> tuple[Outcome, Trace]:
+    engine = SimulatorEngine(name, die, out.parent / "cosim", waves=waves)
+    with engine:
+        outcome = engine.execute(job_script(die.config, job))
+        trace = engine.take_trace()
+    if engine.waveform is not None:
+        for stale in out.glob("waves.*"):
+            stale.unlink()
+        write_view(engine.waveform.replace(out / f"waves{engine.waveform.suffix}"), die.config)
+    return outcome, trace
+
+
+def _row(name: str, system: System, plan: Plan, rhs: ScaledVector, config: ChipConfig, outcome: Outcome, trace: Trace,
+         comparison: Comparison) -> EngineRun:
+    solved = outcome.status.trap == TrapCause.NONE
+    x = unscale(plan, rhs, outcome.mantissas, outcome.exponent)
+    return EngineRun(
+        engine=name,
+        config=config.name,
+        size=plan.n,
+        codes_equal=comparison.codes_equal,
+        codes_total=comparison.codes_total,
+        ties=comparison.ties,
+        relative_error=relative_error(x, system.exact) if solved else float("nan"),
+        relative_error_digital=relative_error(x, digital_solve(plan, system.b, config)) if solved else float("nan"),
+        clock_cycles=outcome.status.cycles,
+        phases={phase.name.lower(): trace.phases[phase] for phase in Phase if phase != Phase.IDLE},
+        agrees=comparison.explained,
+    )
+
+
+def _table(system: System, rows: list[EngineRun]) -> Table:
+    table = Table(title=system.name, title_justify="left")
+    table.add_column("engine")
+    for row in rows:
+        table.add_column(row.engine, justify="right")
+    table.add_row("codes equal to golden", *(f"{row.codes_equal} of {row.codes_total}" for row in rows))
+    table.add_row("relative error against float64", *(f"{row.relative_error:.2%}" for row in rows))
+    table.add_row("  against a digital solve at equal precision",
+                  *(f"{row.relative_error_digital:.2%}" for row in rows))
+    table.add_row("clock cycles", *(str(row.clock_cycles) for row in rows))
+    for phase in rows[0].phases:
+        table.add_row(f"  {phase}", *(str(row.phases[phase]) for row in rows))
+    return table
