@@ -7,6 +7,9 @@ ARGS   ?=
 
 BIN := .venv/bin
 
+# Idle BLAS threads spin, and there are only small matrices here.
+export OPENBLAS_NUM_THREADS ?= 1
+
 .DEFAULT_GOAL := help
 .PHONY: help setup sim verilog test equivalence lint docs doctor lock clean
 .DELETE_ON_ERROR:
@@ -26,8 +29,8 @@ verilog: setup ## write the Verilog of the chip: [CONFIG=chip64]
 test: setup ## run the tests: [ARGS='-k cosim -x']
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
-equivalence: setup ## compare all macro bodies on long random campaigns: [ARGS=...]
-	@$(BIN)/python scripts/equivalence.py $(ARGS)
+equivalence: setup ## long campaign, codes and clocks of both simulators against prediction: [ARGS=--quick]
+	@$(BIN)/python -m verification.cosim.equivalence $(ARGS)
 
 lint: setup ## ruff and pyright
 	@$(BIN)/ruff check

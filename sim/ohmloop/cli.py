@@ -16,6 +16,9 @@ from ohmloop.engines import tools
 from ohmloop.errors import InputError, OhmloopError
 from ohmloop_hdl.config import CONFIGS, ConfigError, config_named
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
+
 app = typer.Typer(name="ohmloop", no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
                   help="Ohmloop: an open, cycle-accurate closed-loop analogue in-memory solver.")
 
@@ -84,8 +87,11 @@ def main():
     except OhmloopError as error:
         # What follows the first line, such as the end of a log, is for tests; the line says where the log is.
         code, message = error.exit_code, str(error).partition("\n")[0]
-    except KeyboardInterrupt:
-        code, message = 130, "interrupted"
+    except SystemExit as end:
+        if end.code != INTERRUPTED:
+            raise
+        # Typer has turned the interrupt into this exit code without a word.
+        code, message = INTERRUPTED, "interrupted"
     else:
         return
     print(f"ohmloop: {message}", file=sys.stderr)

@@ -25,7 +25,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     (ConfigError("lanes must be a power of two, not 3"), 2, "ohmloop: lanes must be a power of two, not 3"),
     (NotSolvedError("diverged; best residual 1e-3"), 3, "ohmloop: diverged; best residual 1e-3"),
     (OhmloopError("first line\nsecond line"), 1, "ohmloop: first line"),
-    (KeyboardInterrupt(), 130, ""),
+    (KeyboardInterrupt(), 130, "ohmloop: interrupted"),
 ])
 def test_errors_become_one_line_and_an_exit_code(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, code: int, line: str

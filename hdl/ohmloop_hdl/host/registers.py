@@ -104,6 +104,8 @@ class RegisterBank(wiring.Component):
             with m.If(write):
                 if field.get_property("onwrite") == OnWriteType.woclr:
                     m.d.sync += value.eq(value & ~written)
+                elif field.get_property("singlepulse"):
+                    m.d.sync += value.eq(written)
                 else:
                     m.d.sync += value.eq(value & ~mask | written)
         if key in self.load:

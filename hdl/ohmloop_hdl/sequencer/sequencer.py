@@ -84,6 +84,8 @@ class Sequencer(wiring.Component):
         m = Module()
         config = self.config
         last_index = self.index == config.block - 1
+        word = Signal(32)
+        """The instruction in work."""
 
         def operand(word, which: Operand):
             return word[which.low:which.low + which.width]
@@ -99,8 +101,9 @@ class Sequencer(wiring.Component):
             m.next = "FETCH"
 
         m.d.comb += [
-            self.r_vector.eq(operand(self.fetched, S)),
-            self.w_vector.eq(operand(self.fetched, D)),
+            self.r_vector.eq(operand(word, S)),
+            self.w_vector.eq(operand(word, D)),
+            self.fetched.eq(word),
         ]
         m.d.sync += [self.drive.eq(0), self.drive_index.eq(self.index)]
         with m.If(~self.halted):
@@ -120,7 +123,8 @@ class Sequencer(wiring.Component):
                 m.next = "DECODE"
             with m.State("DECODE"):
                 m.d.comb += self.phase.eq(Phase.ISSUE)
-                m.d.sync += [self.fetched.eq(self.instruction), self.index.eq(0)]
+                m.d.comb += self.fetched.eq(self.instruction)
+                m.d.sync += [word.eq(self.instruction), self.index.eq(0)]
                 self._decode(m, trap, operand)
             with m.State("PROGRAM"):
                 m.d.comb += self.phase.eq(Phase.PROGRAM)

@@ -4,6 +4,7 @@ A build lives in ``work/<engine>-<toplevel>-<key>``, a run in ``work/runs/...`` 
 if asked for, the waveform. Why each flag is there is said where it is listed.
 """
 
+import contextlib
 import json
 import os
 import platform
@@ -11,6 +12,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +28,7 @@ ENGINES = ("icarus", "verilator")
 
 _TIMESCALE = "1ns/1ps"  # Icarus falls back to whole seconds where the source says nothing
 _TAIL_LINES = 20
+_CANCEL_POLL_S = 0.1
 _KEEP_RUNS = 50  # of one bench on one engine
 _WAVES = {"icarus": "waves.fst", "verilator": "waves.vcd"}  # FST from Verilator would need headers of lz4 and zlib
 _FLAGS = {
@@ -122,6 +125,7 @@ def run_bench(
     python_path: Sequence[Path] = (),
     waivers: Path | None = None,
     public: Mapping[str, Sequence[str]] | None = None,
+    cancel: threading.Event | None = None,
 ) -> Path:
     """Builds ``toplevel`` if nothing the build depends on is built yet, runs a cocotb bench on it, returns its results.
 
@@ -157,6 +161,8 @@ def run_bench(
     public
         Signals below the top level that the bench touches, by module name: ``{"sar": ["state", "code"]}``. Icarus
         shows everything anyway; Verilator only these.
+    cancel
+        Setting it from another thread ends the build or the run, with a :class:`SimulationError`.
 
     Returns
     -------
@@ -194,7 +200,7 @@ def run_bench(
             arguments["make_args"] = ["-j", str(os.cpu_count() or 1)]
         # Named, or cocotb-test leaves an empty file of its own in the folder.
         quiet = environment | {"COCOTB_RESULTS_FILE": str(folder / "results.xml")}
-        _start(engine, arguments, folder, "build", quiet, f"building {toplevel} for {engine} failed")
+        _start(engine, arguments, folder, "build", quiet, f"building {toplevel} for {engine} failed", cancel)
 
     with cached_build(work, f"{engine}-{toplevel}", key, make) as folder:
         run_key = digest(key, json.dumps([test_module, testcase, sorted((env or {}).items()), list(plusargs)]))
@@ -207,7 +213,7 @@ def run_bench(
             arguments["plus_args"] = list(plusargs)
             if waves and engine == "verilator":
                 arguments["plus_args"] += ["--trace", "--trace-file", _WAVES[engine]]
-            _run(engine, arguments, run, environment, testcase)
+            _run(engine, arguments, run, environment, testcase, cancel)
             return run / "results.xml"
 
 
@@ -219,7 +225,8 @@ def waves_of(results: Path) -> Path:
     raise InputError(f"results must be of a run with waves=True, not {results}")
 
 
-def _run(engine: str, arguments: dict[str, Any], folder: Path, environment: Mapping[str, str], testcase: str | None):
+def _run(engine: str, arguments: dict[str, Any], folder: Path, environment: Mapping[str, str], testcase: str | None,
+         cancel: threading.Event | None):
     """Runs a built bench in ``folder``; the results file tells more than the exit code, so it is asked first."""
     results = folder / "results.xml"
     for stale in [results, *(folder / name for name in _WAVES.values())]:
@@ -231,7 +238,7 @@ def _run(engine: str, arguments: dict[str, Any], folder: Path, environment: Mapp
     where = f"{arguments['module']} on {engine}"
     stopped = None
     try:
-        _start(engine, arguments, folder, "run", environment, f"{where} stopped with an error")
+        _start(engine, arguments, folder, "run", environment, f"{where} stopped with an error", cancel)
     except SimulationError as error:
         stopped = error
     if results.exists():
@@ -254,7 +261,8 @@ def _judge(results: Path, where: str, log: Path):
         raise SimulationError(f"{where}: no test ran", log)
 
 
-def _start(engine: str, arguments: dict[str, Any], folder: Path, step: str, environment: Mapping[str, str], what: str):
+def _start(engine: str, arguments: dict[str, Any], folder: Path, step: str, environment: Mapping[str, str], what: str,
+           cancel: threading.Event | None):
     """Carries out one step in a process group of its own, which is gone when this returns, however it returns."""
     job, log = folder / f"{step}.json", folder / f"{step}.log"
     job.write_text(json.dumps({"engine": engine, "run_only": step == "run", "parent": os.getpid(),
@@ -264,11 +272,21 @@ def _start(engine: str, arguments: dict[str, Any], folder: Path, step: str, envi
             [sys.executable, "-P", "-m", "ohmloop.engines.cosim_job", str(job)], cwd=folder, env=environment,
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
         try:
-            code = child.wait()
+            code = _wait(child, cancel)
         finally:
             _end_group(child)
     if code:
         raise SimulationError(what, log)
+
+
+def _wait(child: subprocess.Popen[bytes], cancel: threading.Event | None) -> int:
+    """The exit code of ``child``; 1 as soon as ``cancel`` is set, with the child left to the caller."""
+    if cancel is None:
+        return child.wait()
+    while not cancel.is_set():
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return child.wait(_CANCEL_POLL_S)
+    return 1
 
 
 def _end_group(leader: subprocess.Popen[bytes]):

@@ -56,6 +56,11 @@ class SimulatorEngine:
         self._folder = Path(tempfile.mkdtemp(prefix="ohmloop-"))
         self._failure: BaseException | None = None
         self._connection: Connection | None = None
+        self._cancelled = threading.Event()
+
+    def cancel(self):
+        """End the simulation from another thread, whatever it is doing; who waits for it gets an error."""
+        self._cancelled.set()
 
     def __enter__(self) -> "SimulatorEngine":
         try:
@@ -115,6 +120,7 @@ class SimulatorEngine:
                 waves=self.waves,
                 waivers=sources[WAIVERS],
                 public=VIOLATIONS,
+                cancel=self._cancelled,
             )
             if self.waves:
                 kept = self.work / f"{self.name}-{self.die.config.name}{waves_of(results).suffix}"

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ohmloop.engines.operations import Script
+from ohmloop.golden.assembler import program
 from ohmloop.golden.machine import Machine, Run, Settings
 from ohmloop.host.device import Device, Status
+from ohmloop.plan.scaling import Plan, ScaledVector
 from ohmloop_hdl.config import ChipConfig
 
 SOURCE, RESULT = 1, 2
@@ -35,6 +37,14 @@ class Outcome:
     status: Status
     mantissas: np.ndarray
     exponent: int
+
+
+def solve_job(plan: Plan, rhs: ScaledVector, config: ChipConfig) -> Job:
+    """The job that runs ``solve`` once with a plan's codes, waiting times and sizes."""
+    settings = Settings.reset(
+        config, loop_size=plan.n, vector_size=plan.n, solve_interval=plan.interval_cycles,
+        timeout=plan.timeout_cycles, tolerance=plan.tolerance, bandwidth=plan.bandwidth)
+    return Job(np.asarray(plan.codes), rhs.mantissas, rhs.exponent, settings, program("solve"))
 
 
 def job_script(config: ChipConfig, job: Job) -> Script[Outcome]:

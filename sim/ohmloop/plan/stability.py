@@ -44,6 +44,9 @@ TIMEOUT_MAX = (1 << 24) - 1
 NON_NORMAL = 1.22
 """Worst measured settling time over the eigenvalue formula, for non-normal matrices."""
 
+EIGENVALUE_NOISE = 1e-13
+"""A real part this far below the largest mode is rounding noise of the eigenvalue solver: it counts as zero."""
+
 
 class UnstableError(InputError):
     """The matrix, as it would be programmed, is unstable in the loop; ``eigenvalue`` is the offending one."""
@@ -98,6 +101,9 @@ def settling(A: np.ndarray, L: np.ndarray, params: AnalogParams, bandwidth: int)
     rates = LoopRates.of(params, bandwidth)
     modes = np.linalg.eigvals(jacobian(A, L, rates))
     slowest = complex(modes[np.argmax(modes.real)])
+    if abs(slowest.real) < EIGENVALUE_NOISE * np.abs(modes).max():
+        # A loop that neither grows nor decays comes out of the eigenvalue solver with either sign.
+        slowest = complex(0.0, slowest.imag)
     sizes = np.maximum(np.abs(modes), np.finfo(float).tiny)
     return Settling(bandwidth, slowest, float((-modes.real / sizes).min()), rates.amplifier)
 

@@ -19,10 +19,9 @@ from ohmloop.engines.operations import Trace
 from ohmloop.engines.simulator import SimulatorEngine
 from ohmloop.ensembles import grid_of, heat
 from ohmloop.errors import NotSolvedError
-from ohmloop.golden.assembler import program
-from ohmloop.golden.machine import Machine, Run, Settings
+from ohmloop.golden.machine import Machine, Run
 from ohmloop.host.comparison import Comparison, compare
-from ohmloop.host.job import Job, Outcome, job_script, predict
+from ohmloop.host.job import Job, Outcome, job_script, predict, solve_job
 from ohmloop.plan.planner import plan_system
 from ohmloop.plan.reference import digital_solve, relative_error
 from ohmloop.plan.scaling import Plan, ScaledVector, quantise_rhs, scale_rhs, unscale
@@ -109,8 +108,8 @@ def run_main_job(config: ChipConfig, matrix: Path | None, out: Path, *, analog: 
     console.print(f"{system.name} on {config.name}: {plan.n} unknowns; " + "; ".join(plan.reasons), highlight=False)
 
     out.mkdir(parents=True, exist_ok=True)
-    with console.status("building and simulating on " + " and ".join(engines)), ThreadPoolExecutor() as pool:
-        results = list(pool.map(lambda name: _simulate(name, die, job, out, waves=name == engines[0]), engines))
+    with console.status("building and simulating on " + " and ".join(engines)):
+        results = _simulate_all(engines, die, job, out)
 
     solution = unscale(plan, rhs, predicted.mantissas, predicted.exponent)
     rows, failures = [], []
@@ -132,14 +131,6 @@ def run_main_job(config: ChipConfig, matrix: Path | None, out: Path, *, analog: 
     console.print(f"picture {picture}, waveform and view " + ", ".join(
         str(path) for path in sorted(out.glob("waves.*"))), highlight=False)
     return rows
-
-
-def solve_job(plan: Plan, rhs: ScaledVector, config: ChipConfig) -> Job:
-    """The job that runs ``solve`` once with a plan's codes, waiting times and sizes."""
-    settings = Settings.reset(
-        config, loop_size=plan.n, vector_size=plan.n, solve_interval=plan.interval_cycles,
-        timeout=plan.timeout_cycles, tolerance=plan.tolerance, bandwidth=plan.bandwidth)
-    return Job(np.asarray(plan.codes), rhs.mantissas, rhs.exponent, settings, program("solve"))
 
 
 def settling_trace(die: Die, plan: Plan, rhs: ScaledVector, run: Run) -> SettlingTrace:
@@ -180,16 +171,28 @@ def _engines(console: Console) -> list[str]:
     return found
 
 
-def _simulate(name: str, die: Die, job: Job, out: Path, waves: bool) -> tuple[Outcome, Trace]:
-    engine = SimulatorEngine(name, die, out.parent / "cosim", waves=waves)
+def _simulate_all(names: list[str], die: Die, job: Job, out: Path) -> list[tuple[Outcome, Trace]]:
+    """The job on all engines at once, a waveform from the first; when one fails, or on Ctrl-C, all end."""
+    engines = [SimulatorEngine(name, die, out.parent / "cosim", waves=name == names[0]) for name in names]
+    with ThreadPoolExecutor(len(engines)) as pool:
+        futures = [pool.submit(_simulate, engine, job) for engine in engines]
+        try:
+            results = [future.result() for future in futures]
+        except BaseException:
+            for engine in engines:
+                engine.cancel()
+            raise
+    waveform = engines[0].waveform
+    assert waveform is not None
+    for stale in out.glob("waves.*"):
+        stale.unlink()
+    write_view(waveform.replace(out / f"waves{waveform.suffix}"), die.config)
+    return results
+
+
+def _simulate(engine: SimulatorEngine, job: Job) -> tuple[Outcome, Trace]:
     with engine:
-        outcome = engine.execute(job_script(die.config, job))
-        trace = engine.take_trace()
-    if engine.waveform is not None:
-        for stale in out.glob("waves.*"):
-            stale.unlink()
-        write_view(engine.waveform.replace(out / f"waves{engine.waveform.suffix}"), die.config)
-    return outcome, trace
+        return engine.execute(job_script(engine.die.config, job)), engine.take_trace()
 
 
 def _row(name: str, system: System, plan: Plan, rhs: ScaledVector, config: ChipConfig, outcome: Outcome, trace: Trace,

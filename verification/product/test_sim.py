@@ -1,0 +1,130 @@
+"""The main job as a user runs it: a table that is right, a waveform with a view, a picture, refusals in one line."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib import image
+
+from ohmloop.analog.cells import Die
+from ohmloop.analog.params import AnalogParams
+from ohmloop.engines.simulator import SimulatorEngine
+from ohmloop.host.device import Device
+from ohmloop.report.waveform import write_view
+from ohmloop_hdl.config import CONFIGS
+
+MATRICES = Path(__file__).resolve().parents[3] / "shared" / "matrices"
+FIELDS = {"engine", "config", "size", "codes_equal", "codes_total", "relative_error", "relative_error_digital",
+          "clock_cycles"}
+
+
+def ohmloop(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, as typed."""
+    return subprocess.run([sys.executable, "-m", "ohmloop", *map(str, arguments)], cwd=cwd, capture_output=True,
+                          text=True, timeout=600)
+
+
+def run_sim(tmp_path: Path, *arguments: str | Path) -> tuple[list[dict], str]:
+    """The runs that ``ohmloop sim`` writes, and what it prints."""
+    done = ohmloop("sim", *arguments, "--out", tmp_path / "sim", "--json", tmp_path / "runs.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    return json.loads((tmp_path / "runs.json").read_text()), done.stdout
+
+
+def test_heat_plate_on_both_simulators(tmp_path: Path):
+    runs, shown = run_sim(tmp_path, "--config", "lab")
+    assert [run["engine"] for run in runs] == ["icarus", "verilator"]
+    for run in runs:
+        assert set(run) >= FIELDS and run["config"] == "lab" and run["size"] == 16
+        assert run["codes_equal"] == run["codes_total"] > 0
+        assert run["clock_cycles"] == sum(run["phases"].values()) == runs[0]["clock_cycles"]
+        assert 0 < run["relative_error"] < 0.03 and 0 < run["relative_error_digital"] < 0.03
+        assert f"{run['relative_error']:.2%}" in shown
+    assert image.imread(tmp_path / "sim" / "solution.png").shape[1] == 960
+
+
+def test_saved_view_names_signals_of_the_waveform(tmp_path: Path):
+    """Every signal of the view is declared in a waveform, with the same width; a VCD, because it can be read here."""
+    config = CONFIGS["tiny"]
+    engine = SimulatorEngine("verilator", Die.sample(config, AnalogParams.ideal()), tmp_path, waves=True)
+    with engine:
+        engine.execute(Device(config).identify())
+    assert engine.waveform is not None
+    declared, scope = {}, []
+    for line in engine.waveform.read_text().partition("$enddefinitions")[0].splitlines():
+        words = line.split()
+        if words[:1] == ["$scope"]:
+            scope.append(words[2])
+        elif words[:1] == ["$upscope"]:
+            scope.pop()
+        elif words[:1] == ["$var"]:
+            declared[".".join([*scope, words[4]])] = int(words[2])
+    wanted = re.findall(r"^(ohmloop\.[\w.]+)(?:\[(\d+):0\])?$", write_view(engine.waveform, config).read_text(), re.M)
+    assert len(wanted) > 20
+    assert {name: int(top or 0) + 1 for name, top in wanted} == {name: declared.get(name) for name, _ in wanted}
+
+
+def test_ideal_chip_is_closer_to_arithmetic(tmp_path: Path):
+    ideal, _ = run_sim(tmp_path, "--config", "tiny", "--ideal")
+    assert all(run["relative_error_digital"] < 1e-12 for run in ideal)
+
+
+def test_matrix_file_smaller_than_the_array_is_embedded(tmp_path: Path):
+    matrix = np.array([[2.0, -1.0, 0.0], [-1.0, 2.0, -1.0], [0.0, -1.0, 2.0]])
+    np.save(tmp_path / "rod.npy", matrix)
+    runs, _ = run_sim(tmp_path, tmp_path / "rod.npy", "--config", "tiny")
+    assert all(run["size"] == 3 and run["relative_error"] < 0.05 for run in runs)
+
+
+@pytest.mark.skipif(not MATRICES.exists(), reason=f"no folder {MATRICES.name} beside the project")
+def test_mesh1e1_is_explained_by_quantisation(tmp_path: Path):
+    """The error against arithmetic with the same codes is a fraction of the error against float64."""
+    runs, _ = run_sim(tmp_path, MATRICES / "mesh1e1.mtx")
+    for run in runs:
+        assert run["size"] == 48 and run["codes_equal"] == run["codes_total"]
+        assert run["relative_error"] < 0.08 and run["relative_error_digital"] < 0.02
+
+
+BAD_INPUT = {
+    "nan.npy": (np.diag([1.0, np.nan]), "nan"),
+    "singular.npy": (np.ones((3, 3)), "numerically singular"),
+    "rectangle.npy": (np.ones((3, 4)), "must be square"),
+    "large.npy": (np.eye(70), "1 to 64"),
+    "unstable.npy": (np.diag([1.0, -1.0]), "eigenvalue -0.5"),
+    "empty.mtx": ("", "empty"),
+    "letter.mtx": ("Dear Sir\n", "Matrix Market"),
+    "missing.mtx": (None, "no such file"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_INPUT)
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, name: str):
+    content, says = BAD_INPUT[name]
+    if isinstance(content, str):
+        (tmp_path / name).write_text(content)
+    elif content is not None:
+        np.save(tmp_path / name, content)
+    done = ohmloop("sim", tmp_path / name, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith("ohmloop: ") and says in done.stderr
+    assert not (tmp_path / "build").exists(), "nothing is written for a system that is refused"
+
+
+def test_interrupt_ends_everything(tmp_path: Path):
+    """Ctrl-C while simulators are built or run: exit code 130, one line, soon."""
+    process = subprocess.Popen([sys.executable, "-m", "ohmloop", "sim", "--out", str(tmp_path / "sim")], cwd=tmp_path,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60.0
+    while not (tmp_path / "cosim" / "verilog" / "chip64" / "files.f").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=30)
+    assert (process.returncode, error) == (130, "ohmloop: interrupted\n")
+    left = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, text=True).stdout
+    assert left == "", "a build or a simulation goes on"

@@ -1,0 +1,71 @@
+"""The Verilog that a user takes away: the same every time, free of machine paths, clean, with one macro inside."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ohmloop.engines.tools import find, run_environment
+from ohmloop_hdl.config import CONFIGS
+from ohmloop_hdl.macro.pins import MacroPins
+from ohmloop_hdl.verilog import BLACK_BOX, MACRO, TOP, chip_verilog
+
+PORTS = {"clk", "rst", "interrupt"} | {f"s_axil_{name}" for name in (
+    "awaddr", "awprot", "awvalid", "awready", "wdata", "wstrb", "wvalid", "wready", "bresp", "bvalid", "bready",
+    "araddr", "arprot", "arvalid", "arready", "rdata", "rresp", "rvalid", "rready")}
+"""The canonical names; what starts with ``trace_`` comes on top."""
+
+
+def write(config: str, out: Path, hash_seed: str) -> dict[str, str]:
+    """Files that ``ohmloop verilog`` writes, by name, from a process of its own."""
+    command = [sys.executable, "-m", "ohmloop", "verilog", "--config", config, "--out", str(out)]
+    subprocess.run(command, check=True, env=os.environ | {"PYTHONHASHSEED": hash_seed}, stdout=subprocess.DEVNULL)
+    return {path.name: path.read_text() for path in out.iterdir()}
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_verilog_is_identical_and_names_no_machine(config: str, tmp_path: Path):
+    first, second = write(config, tmp_path / "one", "1"), write(config, tmp_path / "two", "2")
+    assert first == second
+    root = str(Path(__file__).resolve().parents[2])
+    for name, text in first.items():
+        assert root not in text and str(tmp_path) not in text and sys.prefix not in text, name
+        assert not re.search(r"\(\*\s*src\s*=", text), name
+    assert set(first["files.f"].split()) <= set(first)
+
+
+def test_top_level_ports_are_canonical():
+    header = chip_verilog(CONFIGS["tiny"]).split(f"module {TOP}(")[1].split(");")[0]
+    ports = set(re.findall(r"\w+", header))
+    assert {port for port in ports if not port.startswith("trace_")} == PORTS
+
+
+def test_black_box_has_the_pins_of_the_contract():
+    text = (Path(sys.modules[MacroPins.__module__].__file__ or "").parent / BLACK_BOX).read_text()
+    body = text.split(f"module {MACRO}")[1].split("endmodule")[0]
+    declared = {name: side for side, name in re.findall(r"\b(input|output)\b[^,;)]*?(\w+)\s*(?=[,;)]|$)", body, re.M)}
+    wanted = {name: "input" if member.flow.value == "out" else "output"
+              for name, member in MacroPins(CONFIGS["tiny"]).members.items()}
+    assert declared == wanted | {"clk": "input"}
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("body", ["files.f", BLACK_BOX])
+def test_verilator_finds_nothing_beyond_the_waivers(config: str, body: str, tmp_path: Path):
+    files = write(config, tmp_path, "0")
+    sources = files["files.f"].split() if body == "files.f" else ["generated.vlt", BLACK_BOX, f"{TOP}.v"]
+    lint = subprocess.run(
+        [str(find("verilator").path), "--lint-only", "-Wall", "--unroll-count", "1", "--top-module", TOP, *sources],
+        cwd=tmp_path, env=run_environment(), capture_output=True, text=True)
+    assert (lint.returncode, lint.stderr) == (0, "")
+
+
+def test_icarus_elaborates_the_black_box_chip(tmp_path: Path):
+    write("lab", tmp_path, "0")
+    built = subprocess.run(
+        [str(find("icarus").path), "-g2012", "-s", TOP, "-o", "chip.vvp", BLACK_BOX, f"{TOP}.v"],
+        cwd=tmp_path, capture_output=True, text=True)
+    assert (built.returncode, built.stderr) == (0, "")
