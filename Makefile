@@ -20,8 +20,8 @@ help: ## list the targets
 setup: ## set up .venv and the tools; every target below does this first
 	@$(PYTHON) scripts/bootstrap.py
 
-sim: setup ## solve a system on the simulated chip: [CONFIG=chip64] [MATRIX=file.mtx]
-	@$(BIN)/ohmloop sim --config $(CONFIG) $(if $(MATRIX),"$(MATRIX)") --out build/sim
+sim: setup ## solve a system on the simulated chip: [CONFIG=chip64] [MATRIX=file.mtx] [ARGS="--json FILE"]
+	@$(BIN)/ohmloop sim --config $(CONFIG) $(if $(MATRIX),"$(MATRIX)") --out build/sim $(ARGS)
 
 verilog: setup ## write the Verilog of the chip: [CONFIG=chip64]
 	@$(BIN)/ohmloop verilog --config $(CONFIG) --out build/verilog

@@ -202,6 +202,7 @@ class Chip(wiring.Component):
 
             loop.start.eq(sequencer.loop_start),
             loop.multiply.eq(sequencer.multiply),
+            loop.loading.eq(sequencer.loading),
             sequencer.loop_done.eq(loop.done),
             sequencer.clip_trap.eq(loop.clip_trap),
             sequencer.settle_trap.eq(loop.settle_trap),

@@ -28,8 +28,8 @@ class ChipConfig:
     size: int = 64
     """Rows and columns N of each resistor array; also the number of amplifiers, DACs and vector elements.
 
-    Unit: cells. Requires: a power of two from 4 to 256 (the multiply feedback is N 4^(k-2) G0, which the
-    hardware folds into the exponent)."""
+    Unit: cells. Requires: a power of two from 4 to 128 (the multiply feedback is N 4^(k-2) G0, which the
+    hardware folds into the exponent; a larger code memory would not fit its window)."""
 
     cell_bits: int = 4
     """Magnitude bits of a cell code; the code c lies in [-C, C] with C = 2^cell_bits - 1, its sign picks the array.
@@ -62,7 +62,7 @@ class ChipConfig:
             value = getattr(self, field.name)
             if type(value) is not int:
                 raise ConfigError(f"{field.name} must be an int, not {value!r}")
-        self._require(4 <= self.size <= 256 and _is_power_of_two(self.size), "size", "a power of two from 4 to 256")
+        self._require(4 <= self.size <= 128 and _is_power_of_two(self.size), "size", "a power of two from 4 to 128")
         self._require(3 <= self.cell_bits <= 8, "cell_bits", "from 3 to 8")
         self._require(6 <= self.dac_bits <= 14, "dac_bits", "from 6 to 14")
         self._require(6 <= self.adc_bits <= 14, "adc_bits", "from 6 to 14")

@@ -72,7 +72,7 @@ class Instruction:
 INV = Instruction(
     "INV", 5, (D, S),
     "d = A^-1 s through the closed loop: round s to input codes, close, wait until two conversions agree, store",
-    "T_issue + T_drive + attempts x T_prepare + T_loop + T_store", ("range", "clip", "settle"))
+    "T_issue + max(T_drive, T_prepare) + (attempts - 1) x T_prepare + T_loop + T_store", ("range", "clip", "settle"))
 MUL = Instruction(
     "MUL", 6, (D, S), "d = A s through the open loop with the feedback conductance of the range switch",
     "as INV", ("range", "clip", "settle"))

@@ -16,7 +16,7 @@ class CodeMemory(wiring.Component):
     """N x N signed cell codes, one single-port memory a lane that holds the lane's columns.
 
     A word holds ``codes_per_word`` neighbouring codes of a row: signed bytes up to 7 cell bits, signed halves above.
-    Only the bits that a code needs are kept, split so that each byte of the bus has its own write enable. The most
+    Up to 7 cell bits only the bits that a code needs are kept; each byte of the bus has its own write enable. The most
     negative number that fits, -2^cell_bits, is not a code; it reads back as written and is programmed as -C.
 
     Parameters

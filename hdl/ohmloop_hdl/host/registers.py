@@ -30,6 +30,8 @@ class RegisterBank(wiring.Component):
         Addresses below the windows.
     writable : In(1)
         The machine is halted: configuration may change.
+    interrupt : Out(1)
+        A bit is set in INTR_STATE and in INTR_ENABLE.
 
     Latency
     -------

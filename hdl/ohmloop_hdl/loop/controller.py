@@ -36,10 +36,12 @@ class LoopController(wiring.Component):
     -------
     start, multiply : In(1)
         Begin a run in the next clock; mode of the run (held while it lasts).
+    loading : In(1)
+        The DACs are still being loaded: prepare, but do not close.
     interval : In(20)
         Sampling interval D of the mode. Unit: clocks.
     timeout : In(24)
-        Longest time from closing to the verdict on a scan. Unit: clocks.
+        A scan that does not agree, judged this long after closing or later, ends the run. Unit: clocks.
     dead_cycles, autozero_cycles : In(8), In(16)
         Programmed times; a value of 0 counts as 1. Unit: clocks.
     loop_size : In
@@ -62,7 +64,8 @@ class LoopController(wiring.Component):
     Latency
     -------
     See ``docs/timing.md``: an attempt of n scans takes 2 dead + autozero + t_n + M (B + 1) + 2 clocks, with t_1 =
-    max(2, D), t_(n+1) = t_n + max(D, M (B + 1) + 3), B = adc_bits, M = N/adcs.
+    max(2, D), t_(n+1) = t_n + max(D, M (B + 1) + 3), B = adc_bits, M = N/adcs; the first attempt of a run closes no
+    sooner than ``loading`` falls.
     """
 
     def __init__(self, config: ChipConfig):
@@ -70,6 +73,7 @@ class LoopController(wiring.Component):
         super().__init__({
             "start": In(1),
             "multiply": In(1),
+            "loading": In(1),
             "interval": In(INTERVAL_BITS),
             "timeout": In(TIMEOUT_BITS),
             "dead_cycles": In(8),
@@ -128,9 +132,10 @@ class LoopController(wiring.Component):
                     dead(0)
             with m.State("DEAD"):
                 m.d.comb += self.phase.eq(Phase.PREPARE)
-                m.d.sync += wait.eq(wait - 1)
-                with m.If(wait <= 1):
-                    with m.If(zeroed):
+                with m.If(wait > 1):
+                    m.d.sync += wait.eq(wait - 1)
+                with m.Elif(zeroed):
+                    with m.If(~self.loading):
                         m.d.sync += [
                             self.close_solve.eq(~self.multiply),
                             self.close_multiply.eq(self.multiply),
@@ -140,9 +145,9 @@ class LoopController(wiring.Component):
                             clip_seen.eq(0),
                         ]
                         m.next = "SETTLE"
-                    with m.Else():
-                        m.d.sync += [self.autozero.eq(1), wait.eq(self.autozero_cycles)]
-                        m.next = "AUTOZERO"
+                with m.Else():
+                    m.d.sync += [self.autozero.eq(1), wait.eq(self.autozero_cycles)]
+                    m.next = "AUTOZERO"
             with m.State("AUTOZERO"):
                 m.d.comb += self.phase.eq(Phase.PREPARE)
                 m.d.sync += wait.eq(wait - 1)

@@ -12,7 +12,8 @@ class Ranging(wiring.Component):
 
     A clip moves the range up by one (less signal) for another attempt, and is ``exhausted`` where the range is already
     the last. A result whose largest code is under a quarter (solve) or an eighth (multiply) of full scale moves the
-    range down by one for the *next* run; no run is repeated because its result is small.
+    range down by one for the *next* run; no run is repeated because its result is small. The range moves also when the
+    result then traps ``range``.
 
     Parameters
     ----------

@@ -19,6 +19,9 @@ from amaranth.lib.wiring import In, Out
 
 from ohmloop_hdl.config import ChipConfig
 
+DRIVE_RANGES, FEEDBACKS, BANDWIDTHS = 8, 4, 4
+"""Settings of the three range switches."""
+
 
 class MacroPins(wiring.Signature):
     """Pins of ``ohmloop_macro`` as the digital half sees them: ``Out`` goes to the macro.

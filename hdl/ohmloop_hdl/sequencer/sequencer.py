@@ -16,9 +16,10 @@ from ohmloop_hdl.vector.banks import VECTOR_BITS
 class Sequencer(wiring.Component):
     """Runs a program: one instruction at a time, from fetch to retirement, before the next is fetched.
 
-    ``INV`` and ``MUL`` walk the source vector once into the DACs, hand over to the loop controller, and walk the result
-    codes once into the destination. The exponent of the result is decided when the loop is done, before anything is
-    written: INV: exponent of s + drive_range; MUL: exponent of s + log2 N + 2 feedback - 4; all codes zero: zero.
+    ``INV`` and ``MUL`` walk the source vector once into the DACs while the loop controller prepares the amplifiers,
+    wait for it, and walk the result codes once into the destination. The exponent of the result is decided when the
+    loop is done, before anything is written: INV: exponent of s + drive_range; MUL: exponent of s + log2 N +
+    2 feedback - 4; all codes zero: zero.
 
     Parameters
     ----------
@@ -49,8 +50,8 @@ class Sequencer(wiring.Component):
         That index.
     array_start, array_done, array_failed
         Array controller.
-    loop_start, multiply, loop_done, clip_trap, settle_trap, loop_phase
-        Loop controller.
+    loop_start, multiply, loading, loop_done, clip_trap, settle_trap, loop_phase
+        Loop controller; ``loading`` is high until the last clock of the walk into the DACs.
     nonzero, drive_range, feedback : In
         Verdict of the converter bank; ranges of the attempt that gave the result.
     phase, retired, fetched : Out
@@ -74,7 +75,7 @@ class Sequencer(wiring.Component):
             "w_exponent": Out(exponent), "w_exponent_enable": Out(1),
             "drive": Out(1), "drive_index": Out(range(config.block)),
             "array_start": Out(1), "array_done": In(1), "array_failed": In(1),
-            "loop_start": Out(1), "multiply": Out(1), "loop_done": In(1),
+            "loop_start": Out(1), "multiply": Out(1), "loading": Out(1), "loop_done": In(1),
             "clip_trap": In(1), "settle_trap": In(1), "loop_phase": In(Phase),
             "nonzero": In(1), "drive_range": In(3), "feedback": In(2),
             "phase": Out(Phase), "retired": Out(1), "fetched": Out(32),
@@ -135,13 +136,13 @@ class Sequencer(wiring.Component):
                         m.d.sync += self.pc.eq(self.pc)
                         trap(TrapCause.VERIFY)
             with m.State("DRIVE"):
-                m.d.comb += self.phase.eq(Phase.DRIVE)
+                m.d.comb += [self.phase.eq(Phase.DRIVE), self.loading.eq(1)]
                 m.d.sync += [self.index.eq(self.index + 1), self.drive.eq(1)]
                 with m.If(last_index):
                     m.d.sync += self.index.eq(0)
                     m.next = "DRIVE_LAST"
             with m.State("DRIVE_LAST"):
-                m.d.comb += [self.phase.eq(Phase.DRIVE), self.loop_start.eq(1)]
+                m.d.comb += self.phase.eq(Phase.DRIVE)
                 m.next = "LOOP"
             with m.State("LOOP"):
                 m.d.comb += self.phase.eq(self.loop_phase)
@@ -183,6 +184,7 @@ class Sequencer(wiring.Component):
             m.d.comb += self.array_start.eq(1)
             m.next = "PROGRAM"
         elif instruction in (INV, MUL):
+            m.d.comb += self.loop_start.eq(1)
             m.d.sync += self.multiply.eq(instruction is MUL)
             m.next = "DRIVE"
 

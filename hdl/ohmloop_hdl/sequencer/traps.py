@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class TrapCause(IntEnum):
-    """Cause of a trap, in the TRAP register. Where two arise in one clock the smaller number wins.
+    """Cause of a trap, in the field STATUS.trap. The order of the numbers is the order in which causes are asked for.
 
     A trap opens the loop, keeps the program counter of the faulting instruction, raises the trap interrupt, and leaves
     every vector as it was before the instruction. Numbers 1, 2, 4 and 9 are set aside for parity, watchdog, divide and

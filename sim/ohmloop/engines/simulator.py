@@ -73,7 +73,7 @@ class SimulatorEngine:
                 self._thread.start()
                 # A bench that fails before it connects is answered by the thread itself, with a closed connection.
                 self._connection = listener.accept()
-            self._request(self.die.config)
+            self._request((self.die.config, round(self.die.params.clock_s * 1e12)))
         except BaseException:
             self._end()
             raise
@@ -95,7 +95,7 @@ class SimulatorEngine:
         """The trace since the last call."""
         return self._request("trace")
 
-    def _request(self, request: Operation | ChipConfig | str) -> Any:
+    def _request(self, request: Operation | tuple[ChipConfig, int] | str) -> Any:
         assert self._connection is not None
         try:
             self._connection.send(request)

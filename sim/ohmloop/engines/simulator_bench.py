@@ -15,18 +15,16 @@ from ohmloop.engines.simulator import connect_to_driver
 from ohmloop_hdl.config import ChipConfig
 from ohmloop_hdl.events import Phase
 
-CLOCK_NS = 20
-"""One clock of 50 MHz."""
-
 
 class TraceWatcher:
     """Collects what the trace port shows; costs nothing while nothing happens there."""
 
-    def __init__(self, dut: Any, config: ChipConfig):
+    def __init__(self, dut: Any, config: ChipConfig, clock_ps: int):
         self.dut = dut
         self.config = config
+        self.clock_ps = clock_ps
         self.trace = Trace()
-        self._since = get_sim_time("ns")
+        self._since = get_sim_time("ps")
         self._phase = Phase.IDLE
         self._scan = np.zeros(config.size, dtype=np.int64)
         cocotb.start_soon(self._watch_phase())
@@ -40,9 +38,9 @@ class TraceWatcher:
     async def _watch_phase(self):
         while True:
             await self.dut.trace_phase.value_change
-            now = get_sim_time("ns")
+            now = get_sim_time("ps")
             if self._phase:
-                self.trace.phases[self._phase] += round((now - self._since) / CLOCK_NS)
+                self.trace.phases[self._phase] += round((now - self._since) / self.clock_ps)
             value = self.dut.trace_phase.value
             self._phase = Phase(int(value)) if value.is_resolvable else Phase.IDLE
             self._since = now
@@ -62,10 +60,11 @@ class TraceWatcher:
 class Server:
     """Carries out operations on the chip under simulation."""
 
-    def __init__(self, dut: Any, config: ChipConfig):
+    def __init__(self, dut: Any, config: ChipConfig, clock_ps: int):
         self.dut = dut
+        self.clock_ps = clock_ps
         self.master = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.clk, dut.rst)
-        self.watcher = TraceWatcher(dut, config)
+        self.watcher = TraceWatcher(dut, config, clock_ps)
 
     async def answer(self, request: Operation | str) -> list[int] | Trace | str:
         """Words, a trace, or a string that says what went wrong."""
@@ -83,7 +82,7 @@ class Server:
                 return [int(word) for word in np.frombuffer(response.data, dtype="<u4")]
             case WaitHalt(clocks):
                 if not self.dut.interrupt.value:
-                    await First(RisingEdge(self.dut.interrupt), Timer(clocks * CLOCK_NS, "ns"))
+                    await First(RisingEdge(self.dut.interrupt), Timer(clocks * self.clock_ps, "ps"))
                 await FallingEdge(self.dut.clk)
                 return [] if self.dut.interrupt.value else f"no interrupt within {clocks} clocks"
         return f"unknown request {request!r}"
@@ -93,10 +92,10 @@ class Server:
 async def serve(dut: Any):
     """Answers requests until the driver hangs up; then no checker may have seen a breach."""
     connection = connect_to_driver()
-    config = connection.recv()
-    Clock(dut.clk, CLOCK_NS, "ns").start()
+    config, clock_ps = connection.recv()
+    Clock(dut.clk, clock_ps, "ps").start()
     dut.rst.value = 1
-    server = Server(dut, config)
+    server = Server(dut, config, clock_ps)
     await ClockCycles(dut.clk, 3)
     await FallingEdge(dut.clk)
     dut.rst.value = 0

@@ -32,7 +32,7 @@ def store_cycles(config: ChipConfig) -> int:
 
 
 def prepare_cycles(dead: int, autozero: int) -> int:
-    """Dead time, auto-zero, dead time before a closing."""
+    """Dead time, auto-zero, dead time before a closing; before the first of a run, the DACs are loaded meanwhile."""
     return 2 * max(1, dead) + max(1, autozero)
 
 

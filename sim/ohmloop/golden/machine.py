@@ -15,6 +15,7 @@ from ohmloop_hdl.events import Phase
 from ohmloop_hdl.fixed import EXPONENT_MAX, EXPONENT_MIN, VECTORS
 from ohmloop_hdl.host.map import address_map
 from ohmloop_hdl.isa import HALT, INV, MUL, PROG, PROGRAM_WORDS, decode
+from ohmloop_hdl.macro.pins import DRIVE_RANGES, FEEDBACKS
 from ohmloop_hdl.sequencer.traps import TrapCause
 
 
@@ -161,7 +162,7 @@ class Machine:
 
     def _program(self, run: Run):
         settings, config = self.settings, self.config
-        planes = planes_of(self.codes, config)
+        planes = planes_of(np.maximum(self.codes, -config.code_max), config)
         self.bad_map[:] = False
         for row in range(config.size):
             run.phases[Phase.PROGRAM] += cycles.row_cycles(config, settings.write_cycles)
@@ -201,11 +202,13 @@ class Machine:
 
     def _settled_codes(self, run: Run, dac: np.ndarray, loop: np.ndarray, multiply: bool) -> np.ndarray:
         """Close, wait for two scans that agree, open; move the range up and try again on a clip."""
-        settings = self.settings
+        config, settings = self.config, self.settings
         interval = settings.multiply_interval if multiply else settings.solve_interval
+        hidden = cycles.drive_cycles(config)  # the first preparation goes on while the DACs are loaded
         self.macro.set_bandwidth(settings.bandwidth)
         while True:
-            run.phases[Phase.PREPARE] += cycles.prepare_cycles(settings.dead, settings.autozero)
+            run.phases[Phase.PREPARE] += max(0, cycles.prepare_cycles(settings.dead, settings.autozero) - hidden)
+            hidden = 0
             self.macro.close(multiply, dac, settings.drive_range, settings.feedback)
             try:
                 codes = self._attempt(run, interval, loop)
@@ -213,9 +216,9 @@ class Machine:
                 self.macro.open()
             if codes is not None:
                 return codes
-            if multiply and settings.feedback < 3:
+            if multiply and settings.feedback < FEEDBACKS - 1:
                 settings.feedback += 1
-            elif not multiply and settings.drive_range < 7:
+            elif not multiply and settings.drive_range < DRIVE_RANGES - 1:
                 settings.drive_range += 1
             else:
                 raise _Trap(TrapCause.CLIP)

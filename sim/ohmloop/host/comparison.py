@@ -8,7 +8,7 @@ from ohmloop.engines.operations import Trace
 from ohmloop.golden.machine import Run
 from ohmloop.host.job import Outcome
 
-TIE_LSB = 1e-6
+NEAR_LSB = 1e-6
 """A held voltage this close to a threshold may fall either way: bodies differ by rounding noise of 1e-11 LSB."""
 
 
@@ -17,7 +17,7 @@ class Comparison:
     """Counts over one job.
 
     ``codes_equal`` of ``codes_total`` output codes over all scans are as predicted; ``ties`` held voltages were within
-    :data:`TIE_LSB` of a threshold, ``tied_differences`` of the codes that differ are explained by that.
+    :data:`NEAR_LSB` of a threshold, ``tied_differences`` of the codes that differ are explained by that.
     ``same_cycles``: phase by phase; ``same_result``: status and result vector.
     """
 
@@ -46,7 +46,7 @@ def compare(outcome: Outcome, trace: Trace, predicted: Outcome, run: Run, levels
     """
     equal = ties = tied_differences = 0
     for codes, scan in zip(trace.scans, run.scans, strict=False):
-        near, same = scan.ties(levels_V, TIE_LSB), codes == scan.codes
+        near, same = scan.ties(levels_V, NEAR_LSB), codes == scan.codes
         equal += int(same.sum())
         ties += int(near.sum())
         tied_differences += int((near & ~same).sum())

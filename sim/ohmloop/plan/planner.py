@@ -19,6 +19,9 @@ SHIFT_MARGIN = 1e-3
 SHIFT_ERROR_MAX = 1.0
 """A shifted matrix at least this far from A, relative to ||A||, is no plan: the zero matrix is as close."""
 
+TOLERANCE_MAX = 15
+"""LSB by which two settling conversions may differ at most: the register has 4 bits."""
+
 CANDIDATES_MAX = 16
 """Roundings whose stability is examined, best first."""
 
@@ -30,15 +33,15 @@ def plan_system(matrix: np.ndarray, config: ChipConfig, params: AnalogParams, *,
     The full-scale codes above C/2 are ranked by rounding error; the first that is stable at some bandwidth, nominal and
     under mismatch, is taken. If none is, ``allow_shift`` permits adding code steps to the diagonal: the chip then
     solves another matrix, which serves as a preconditioner or inside refinement and is wrong for an answer in one
-    shot, so it is refused unless asked for. ``tolerance``: LSB by which two settling conversions may differ, 0 or more.
+    shot, so it is refused unless asked for. ``tolerance``: LSB by which two settling conversions may differ, 0 to 15.
 
     Errors: :class:`InputError` (not square, too large, not finite, singular, cannot be held in the cells),
     :class:`UnstableError` with the offending eigenvalue when no permitted plan is stable.
     """
     matrix = np.asarray(matrix, dtype=np.float64)
     _check(matrix, config)
-    if tolerance < 0:
-        raise InputError(f"tolerance: must be 0 LSB or more, not {tolerance}")
+    if not 0 <= tolerance <= TOLERANCE_MAX:
+        raise InputError(f"tolerance: must be 0 to {TOLERANCE_MAX} LSB, not {tolerance}")
     ranked = scaling.rank_candidates(matrix, config)[:CANDIDATES_MAX]
     held = [candidate for candidate in ranked if not _singular(candidate.codes)]
     for candidate in held:

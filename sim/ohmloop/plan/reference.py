@@ -6,15 +6,11 @@ the same ADC grid. What it gets wrong, quantisation explains; what the chip gets
 
 import numpy as np
 
+from ohmloop.analog.converters import TIE_LSB
 from ohmloop.errors import NotSolvedError
 from ohmloop.plan.scaling import Plan, quantise_rhs, scale_rhs
 from ohmloop_hdl.config import ChipConfig
-
-RANGE_MAX = 7
-"""Largest ``drive_range``: the input is divided by 2^7."""
-
-TIE = 2.0**-20
-"""How far every converter threshold lies below half an LSB, in LSB, so that an exact tie falls one way everywhere."""
+from ohmloop_hdl.macro.pins import DRIVE_RANGES
 
 
 def digital_solve(plan: Plan, b: np.ndarray, config: ChipConfig) -> np.ndarray:
@@ -42,12 +38,12 @@ def convert(y: np.ndarray, config: ChipConfig) -> tuple[np.ndarray, int]:
     returns the greatest code whose threshold (code - 1/2 - 2^-20) LSB is not above it, within +-(2^(B-1) - 1); the
     sign is turned back.
     """
-    drive_range = next((k for k in range(RANGE_MAX + 1) if np.abs(y).max() < 2.0**k), None)
+    drive_range = next((k for k in range(DRIVE_RANGES) if np.abs(y).max() < 2.0**k), None)
     if drive_range is None:
         raise NotSolvedError(f"clip: the solution reaches {np.abs(y).max():.3g} full scales of the drive, "
-                             f"at most {1 << RANGE_MAX} fit at the largest range")
+                             f"at most {1 << DRIVE_RANGES - 1} fit at the largest range")
     top = (1 << (config.adc_bits - 1)) - 1
-    codes = np.floor(-y * (top + 1) / 2.0**drive_range + 0.5 + TIE)
+    codes = np.floor(-y * (top + 1) / 2.0**drive_range + 0.5 + TIE_LSB)
     return -np.clip(codes, -top, top).astype(np.int64), drive_range
 
 

@@ -18,12 +18,10 @@ import numpy as np
 
 from ohmloop.errors import InputError
 from ohmloop_hdl.config import ChipConfig
+from ohmloop_hdl.fixed import EXPONENT_MIN
 
 SLOT_HEADROOM = 1.0 + 2.0**-22
 """alpha is at least this times max|A|, so that a slot element (Q1.23, below one) can hold every A_ij / alpha."""
-
-EXPONENT_MIN = -512
-"""The smallest 10-bit exponent; a vector that has it reads as zero."""
 
 LARGEST = 1e150
 """A largest magnitude above this, or above zero and below its inverse, is refused: alpha and beta could overflow."""

@@ -25,8 +25,10 @@ from ohmloop.analog.params import AnalogParams
 from ohmloop.errors import InputError
 from ohmloop.golden.cycles import sample_spacing
 from ohmloop_hdl.config import ChipConfig
+from ohmloop_hdl.loop.controller import INTERVAL_BITS, TIMEOUT_BITS
+from ohmloop_hdl.macro import pins
 
-BANDWIDTHS = (0, 1, 2, 3)
+BANDWIDTHS = range(pins.BANDWIDTHS)
 """Settings of the ``bandwidth`` pin: gain-bandwidth GBW / 2^k."""
 
 DAMPING_MIN = 0.05
@@ -35,10 +37,10 @@ DAMPING_MIN = 0.05
 MISMATCH_DRAWS = 8
 """Chips drawn from the mismatch a plan must be stable on, beside the nominal one."""
 
-INTERVAL_MAX = (1 << 20) - 1
+INTERVAL_MAX = (1 << INTERVAL_BITS) - 1
 """Largest settling interval in clocks; the smallest is 1."""
 
-TIMEOUT_MAX = (1 << 24) - 1
+TIMEOUT_MAX = (1 << TIMEOUT_BITS) - 1
 """Largest time-out in clocks: room for the slowest loop whose interval is not clamped."""
 
 NON_NORMAL = 1.22

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from amaranth.hdl import Shape
 
+from ohmloop_hdl.chip import Trace
 from ohmloop_hdl.config import ChipConfig
 from ohmloop_hdl.macro.pins import MacroPins
 from ohmloop_hdl.verilog import TOP
@@ -22,8 +23,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 def write_view(waveform: Path, config: ChipConfig) -> Path:
     """Write the GTKWave (and Surfer) save file ``NAME.gtkw`` beside ``waveform`` and return its path."""
     widths = {f"macro.{name}": Shape.cast(member.shape).width for name, member in MacroPins(config).members.items()}
-    widths |= {"trace_phase": 3, "trace_pc": 8, "trace_instruction": 32,
-               "trace_codes": config.adcs * config.adc_bits}
+    widths |= {f"trace_{name}": Shape.cast(member.shape).width for name, member in Trace(config).members.items()}
     lines = [f'[dumpfile] "{waveform.name}"', f'[savefile] "{waveform.stem}.gtkw"', "[timestart] 0"]
     for group, signals in GROUPS.items():
         lines += ["@200", f"-{group}"]
