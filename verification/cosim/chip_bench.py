@@ -42,7 +42,7 @@ class Chip:
         self.config = ChipConfig(**json.loads(os.environ[CONFIG_VARIABLE]))
         self.rng = random.Random(int(os.environ[SEED_VARIABLE]))
         dut.rst.value = 1
-        self.master = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.clk, dut.rst)
+        self.master: Any = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.clk, dut.rst)
 
     async def reset(self, clocks: int = 2):
         """Reset for a few clocks, from falling edge to falling edge."""
@@ -92,8 +92,8 @@ class Chip:
 
     def quiet(self) -> bool:
         """Nothing is selected, written, read, zeroed or closed, at the pins of the macro."""
-        macro = self.dut.macro
-        return not (self.closed() or any(int(getattr(macro, pin).value) for pin in ("row", "write", "read", "autozero")))
+        pins = (getattr(self.dut.macro, name) for name in ("row", "write", "read", "autozero"))
+        return not self.closed() and not any(int(pin.value) for pin in pins)
 
 
 def chip_test(body: Callable[[Chip], Awaitable[None]]):

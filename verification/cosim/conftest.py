@@ -3,7 +3,7 @@
 import json
 import os
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,20 +21,7 @@ WORK = Path(__file__).parents[2] / "build" / "cosim"
 """Where every co-simulation builds, so that a build made by one test serves the others and the next run."""
 
 RunChipBench = Callable[..., Path]
-"""``run_chip_bench(config, test_module, testcase=None, env=None)`` of the fixture with that name."""
-
-
-def pytest_report_header() -> list[str]:
-    """The simulators that the tests found."""
-    return [f"simulator: {_found(name)}" for name in ENGINES]
-
-
-def _found(name: str) -> str:
-    try:
-        tool = find(name)
-    except ToolMissing as missing:
-        return f"none, {missing}"
-    return f"{tool.name} {tool.version} ({tool.origin})"
+"""``run_chip_bench(config, test_module, testcase=None, die=None)`` of the fixture with that name."""
 
 
 @pytest.fixture(params=ENGINES)
@@ -62,9 +49,7 @@ def work() -> Path:
 @pytest.fixture(scope="session")
 def seed() -> int:
     """Seed of everything random; OHMLOOP_SEED repeats a run."""
-    chosen = int(os.environ.get(SEED_VARIABLE, random.randrange(1 << 32)))
-    print(f"{SEED_VARIABLE}={chosen}")
-    return chosen
+    return int(os.environ.get(SEED_VARIABLE, random.randrange(1 << 32)))
 
 
 @pytest.fixture
@@ -74,8 +59,7 @@ def run_chip_bench(engine: str, work: Path, seed: int, tmp_path: Path) -> RunChi
     The checker of the macro contract is part of that macro; benches made with
     :func:`verification.cosim.chip_bench.chip_test` end by asking it.
     """
-    def run(config: ChipConfig, test_module: str, testcase: str | None = None, die: Die | None = None,
-            env: Mapping[str, str] | None = None) -> Path:
+    def run(config: ChipConfig, test_module: str, testcase: str | None = None, die: Die | None = None) -> Path:
         print(f"{SEED_VARIABLE}={seed}")
         die = die or Die.sample(config, AnalogParams.ideal())
         written = {path.name: path for path in write_project(config, tmp_path / "verilog")}
@@ -87,7 +71,7 @@ def run_chip_bench(engine: str, work: Path, seed: int, tmp_path: Path) -> RunChi
             testcase=testcase,
             work=work,
             env={CONFIG_VARIABLE: json.dumps(asdict(config)), SEED_VARIABLE: str(seed),
-                 "COCOTB_LOG_LEVEL": "WARNING", **(env or {})},
+                 "COCOTB_LOG_LEVEL": "WARNING"},
             plusargs=[f"+ohmloop_macro={die.write_file(tmp_path / 'die.hex')}"],
             waivers=written[WAIVERS],
             public=PUBLIC,
