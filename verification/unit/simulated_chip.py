@@ -1,4 +1,6 @@
-"""The chip in the Amaranth simulator around the numpy macro, as an engine."""
+"""The chip in the Amaranth simulator around the numpy macro: its bus, its trace, and driver scripts on it."""
+
+from typing import Any
 
 import numpy as np
 from amaranth.sim import Simulator
@@ -6,88 +8,110 @@ from amaranth.sim import Simulator
 from ohmloop.analog.cells import Die
 from ohmloop.analog.macro import NumpyMacro
 from ohmloop.analog.pysim import attach
-from ohmloop.engines.operations import Operation, Read, Script, Trace, WaitHalt, Write
+from ohmloop.engines.operations import Operation, Read, Result, Script, Trace, WaitHalt, Write
 from ohmloop_hdl.chip import Chip
 from ohmloop_hdl.events import Phase
+from verification.unit.simulation import Bench, signed
 
 
-def run_scripts(die: Die, scripts: list[Script]) -> tuple[list, list[Trace]]:
-    """Run scripts one after the other on a fresh chip; their results and traces."""
-    chip, macro = Chip(die.config), NumpyMacro(die)
-    results, traces = [], [Trace() for _ in scripts]
-    current = [traces[0]]
-    simulator = Simulator(chip)
-    simulator.add_clock(2e-8)
-    attach(simulator, macro, chip.macro)
-    bits, steps = die.config.adc_bits, die.config.mux_steps
+class SimulatedChip:
+    """One chip under simulation.
 
-    async def trace(ctx):
-        partial = {}
-        watched = (chip.trace.phase, chip.trace.converted, chip.trace.mux, chip.trace.codes)
-        async for _, _, phase, converted, mux, codes in ctx.tick().sample(*watched):
-            if phase:
-                current[0].phases[Phase(phase)] += 1
-            if converted:
-                for a in range(die.config.adcs):
-                    code = codes >> a * bits & (1 << bits) - 1
-                    partial[a * steps + mux] = code - ((code >> bits - 1) << bits)
-                if len(partial) == die.config.size:
-                    current[0].scans.append(np.array([partial[i] for i in range(die.config.size)]))
-                    partial = {}
+    Members
+    -------
+    trace : Trace
+        What the trace port showed since :meth:`restart_trace`.
+    retired : list of (pc, instruction)
+        Instructions that retired since then.
+    """
 
-    async def access(ctx, write: bool, address: int, word: int = 0, strobe: int = 0xF):
-        axil = chip.axil
-        if write:
-            for name, value in (("awaddr", address), ("awvalid", 1), ("wdata", word), ("wstrb", strobe), ("wvalid", 1)):
-                ctx.set(getattr(axil, name), value)
-            await ctx.tick().until(axil.awready)
-            ctx.set(axil.awvalid, 0)
-            ctx.set(axil.wvalid, 0)
-            ctx.set(axil.bready, 1)
-            (response,) = await ctx.tick().sample(axil.bresp).until(axil.bvalid)
-            ctx.set(axil.bready, 0)
-            return response, 0
-        ctx.set(axil.araddr, address)
-        ctx.set(axil.arvalid, 1)
+    def __init__(self, die: Die):
+        self.config = die.config
+        self.chip = Chip(die.config)
+        self.restart_trace()
+        self._simulator = Simulator(self.chip)
+        self._simulator.add_clock(2e-8)
+        attach(self._simulator, NumpyMacro(die), self.chip.macro)
+        self._simulator.add_testbench(self._watch, background=True)
+
+    def run(self, bench: Bench) -> None:
+        """Run ``bench`` to its end; it gets the simulation context."""
+        self._simulator.add_testbench(bench)
+        self._simulator.run()
+
+    def restart_trace(self) -> None:
+        """Forget the trace so far."""
+        self.trace = Trace()
+        self.retired: list[tuple[int, int]] = []
+        self._scan: dict[int, int] = {}
+
+    async def _watch(self, ctx):
+        config, trace = self.config, self.chip.trace
+        while True:
+            await ctx.tick()
+            phase = Phase(ctx.get(trace.phase))
+            if phase is Phase.IDLE:
+                continue
+            self.trace.phases[phase] += 1
+            if ctx.get(trace.retired):
+                self.retired.append((ctx.get(trace.pc), ctx.get(trace.instruction)))
+            if ctx.get(trace.converted):
+                mux, codes = ctx.get(trace.mux), ctx.get(trace.codes)
+                for a in range(config.adcs):
+                    self._scan[a * config.mux_steps + mux] = signed(codes >> a * config.adc_bits, config.adc_bits)
+                if len(self._scan) == config.size:
+                    self.trace.scans.append(np.array([self._scan[i] for i in range(config.size)]))
+                    self._scan = {}
+
+    async def write(self, ctx, address: int, word: int, strobe: int = 0xF) -> int:
+        """One write on the host bus; its response."""
+        axil = self.chip.axil
+        for name, value in (("awaddr", address), ("awvalid", 1), ("wdata", word), ("wstrb", strobe), ("wvalid", 1),
+                            ("bready", 1)):
+            ctx.set(getattr(axil, name), value)
+        await ctx.tick().until(axil.awready)
+        ctx.set(axil.awvalid, 0)
+        ctx.set(axil.wvalid, 0)
+        (response,) = await ctx.tick().sample(axil.bresp).until(axil.bvalid)
+        ctx.set(axil.bready, 0)
+        return response
+
+    async def read(self, ctx, address: int) -> tuple[int, int]:
+        """One read on the host bus; response and word."""
+        axil = self.chip.axil
+        for name, value in (("araddr", address), ("arvalid", 1), ("rready", 1)):
+            ctx.set(getattr(axil, name), value)
         await ctx.tick().until(axil.arready)
         ctx.set(axil.arvalid, 0)
-        ctx.set(axil.rready, 1)
-        response, data = await ctx.tick().sample(axil.rresp, axil.rdata).until(axil.rvalid)
+        response, word = await ctx.tick().sample(axil.rresp, axil.rdata).until(axil.rvalid)
         ctx.set(axil.rready, 0)
-        return response, data
+        return response, word
 
-    async def perform(ctx, operation: Operation) -> list[int]:
+    async def execute(self, ctx, script: Script[Result]) -> Result:
+        """Carry out a driver script and return its result; no access may be refused."""
+        words: Any = None
+        try:
+            while True:
+                words = await self._perform(ctx, script.send(words))
+        except StopIteration as stop:
+            return stop.value
+
+    async def _perform(self, ctx, operation: Operation) -> list[int]:
         words = []
-        if isinstance(operation, Write):
-            for i, word in enumerate(operation.words):
-                response, _ = await access(ctx, True, operation.address + 4 * i, word)
-                assert response == 0, f"write to {operation.address + 4 * i:#x} refused"
-        elif isinstance(operation, Read):
-            for i in range(operation.count):
-                response, word = await access(ctx, False, operation.address + 4 * i)
-                assert response == 0, f"read of {operation.address + 4 * i:#x} refused"
-                words.append(word)
-        elif isinstance(operation, WaitHalt):
-            for _ in range(operation.clocks):
-                if ctx.get(chip.interrupt):
-                    return []
-                await ctx.tick()
-            raise AssertionError(f"no interrupt within {operation.clocks} clocks")
+        match operation:
+            case Write(address, data):
+                for i, word in enumerate(data):
+                    assert await self.write(ctx, address + 4 * i, word) == 0, f"write to {address + 4 * i:#x} refused"
+            case Read(address, count):
+                for i in range(count):
+                    response, word = await self.read(ctx, address + 4 * i)
+                    assert response == 0, f"read of {address + 4 * i:#x} refused"
+                    words.append(word)
+            case WaitHalt(clocks):
+                for _ in range(clocks):
+                    if ctx.get(self.chip.interrupt):
+                        break
+                    await ctx.tick()
+                else:
+                    raise AssertionError(f"no interrupt within {clocks} clocks")
         return words
-
-    async def bench(ctx):
-        await ctx.tick()
-        for script, trace_of_script in zip(scripts, traces, strict=True):
-            current[0] = trace_of_script
-            words = None
-            try:
-                while True:
-                    operation = script.send(words)  # type: ignore[arg-type]
-                    words = await perform(ctx, operation)
-            except StopIteration as stop:
-                results.append(stop.value)
-
-    simulator.add_testbench(trace, background=True)
-    simulator.add_testbench(bench)
-    simulator.run()
-    return results, traces

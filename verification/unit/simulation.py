@@ -2,14 +2,14 @@
 
 import os
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from amaranth.sim import Simulator
 
 from ohmloop_hdl.config import CONFIGS, ChipConfig
 
-Bench = Callable[[Any], Awaitable[None]]
+Bench = Callable[[Any], Coroutine[Any, Any, None]]
 """An async function of the simulation context."""
 
 SHAPES: dict[str, ChipConfig] = {
@@ -27,12 +27,17 @@ SHAPES: dict[str, ChipConfig] = {
 """Small configurations that take every branch of the gateware's geometry."""
 
 
-def simulate(dut, bench: Bench, *processes: Bench) -> None:
-    """Run ``bench`` to its end on ``dut`` in Amaranth's simulator, with ``processes`` that model what surrounds it."""
+def simulate(dut, bench: Bench, *processes: Bench, beside: Bench | None = None) -> None:
+    """Run ``bench`` to its end on ``dut`` in Amaranth's simulator.
+
+    ``processes`` model logic around it; ``beside`` is a second bench, which may look at signals within a clock.
+    """
     simulator = Simulator(dut)
     simulator.add_clock(2e-8, if_exists=True)
     for process in processes:
         simulator.add_process(process)
+    if beside is not None:
+        simulator.add_testbench(beside, background=True)
     simulator.add_testbench(bench)
     simulator.run()
 

@@ -44,10 +44,10 @@ def test_there_are_no_other_names():
 
 
 REFUSED: list[tuple[dict, str]] = [
-    (dict(size=2, adcs=1, lanes=1), "size must be a power of two from 4 to 256, not 2"),
-    (dict(size=48), "size must be a power of two from 4 to 256, not 48"),
-    (dict(size=512), "size must be a power of two from 4 to 256, not 512"),
-    (dict(size=0), "size must be a power of two from 4 to 256, not 0"),
+    (dict(size=2, adcs=1, lanes=1), "size must be a power of two from 4 to 128, not 2"),
+    (dict(size=48), "size must be a power of two from 4 to 128, not 48"),
+    (dict(size=256), "size must be a power of two from 4 to 128, not 256"),
+    (dict(size=0), "size must be a power of two from 4 to 128, not 0"),
     (dict(cell_bits=2), "cell_bits must be from 3 to 8, not 2"),
     (dict(cell_bits=9), "cell_bits must be from 3 to 8, not 9"),
     (dict(dac_bits=5), "dac_bits must be from 6 to 14, not 5"),
@@ -79,7 +79,7 @@ def test_every_field_is_refused_somewhere():
 
 
 @pytest.mark.parametrize("changes", [
-    dict(size=4, adcs=4, lanes=1), dict(size=256), dict(cell_bits=3), dict(cell_bits=8), dict(dac_bits=6),
+    dict(size=4, adcs=4, lanes=1), dict(size=128), dict(cell_bits=3), dict(cell_bits=8), dict(dac_bits=6),
     dict(dac_bits=14), dict(adc_bits=6), dict(adc_bits=14), dict(adcs=64), dict(adcs=1, lanes=1),
     dict(size=8, adcs=8, lanes=4, cell_bits=8),
 ])

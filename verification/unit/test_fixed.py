@@ -5,9 +5,9 @@ from fractions import Fraction
 import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.hdl import signed as signed_shape
-from verification.unit.simulation import simulate
 
 from ohmloop_hdl.fixed import EXPONENT_MAX, EXPONENT_MIN, magnitude, round_half_even, saturate
+from verification.unit.simulation import simulate
 
 WIDTH = 7
 

@@ -1,0 +1,326 @@
+"""The chip around the numpy macro against the golden machine: codes, clocks of every phase, vectors, ranges, status."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from ohmloop.analog.cells import Die
+from ohmloop.analog.params import AnalogParams
+from ohmloop.golden import cycles
+from ohmloop.golden.assembler import assemble
+from ohmloop_hdl.config import CONFIGS, ChipConfig
+from ohmloop_hdl.events import Phase
+from ohmloop_hdl.fixed import EXPONENT_MIN
+from ohmloop_hdl.isa import INV, MUL
+from ohmloop_hdl.sequencer.traps import TrapCause
+from verification.unit.analog.systems import definite
+from verification.unit.chip_and_golden import ChipAndGolden, mantissas_of
+from verification.unit.simulation import SHAPES, seeded
+
+TINY, LAB = CONFIGS["tiny"], CONFIGS["lab"]
+IDEAL, REFERENCE = AnalogParams.ideal(), AnalogParams.reference()
+LONG = dict(solve_interval=200, multiply_interval=100)
+"""Intervals after which the small systems here have settled to a fraction of an LSB."""
+
+each_params = pytest.mark.parametrize("params", [IDEAL, REFERENCE], ids=["ideal", "reference"])
+each_shape = pytest.mark.parametrize("config", SHAPES.values(), ids=SHAPES.keys())
+
+
+def values(mantissas, exponent: int) -> np.ndarray:
+    return np.array(mantissas) * 2.0 ** (exponent - 31)
+
+
+@each_shape
+@each_params
+def test_inverse_and_product(config: ChipConfig, params: AnalogParams):
+    """Both modes, back to back, and against linear algebra within what the converters can resolve."""
+    pair = ChipAndGolden(Die.sample(config, params))
+    codes = definite(config.size, config.code_max, seed=5)
+    top = 1 << (config.dac_bits - 1)
+    source = mantissas_of([(7 * i * i + 3) % (top // 4) - top // 8 for i in range(config.size)], config)
+
+    async def bench(ctx):
+        await pair.load(ctx, codes, {1: (source, 3)})
+        await pair.configure(ctx, **LONG, tolerance=2, feedback=1)
+        run = await pair.go(ctx, "PROG\nINV v2, v1\nMUL v3, v1\nMUL v4, v2\nHALT 0")
+        assert run.trap is TrapCause.NONE
+
+    pair.run(bench)
+    matrix, driven = codes / config.code_max, values(source, 3)
+    machine = pair.machine
+    inverse, product = (values(machine.mantissas[v], machine.exponents[v]) for v in (2, 3))
+    lsb = [2.0 ** (machine.exponents[v] - config.adc_bits + 1) for v in (2, 3)]
+    slack = 1.01 if params is IDEAL else 8
+    assert np.abs(inverse - np.linalg.solve(matrix, driven)).max() <= slack * lsb[0]
+    assert np.abs(product - matrix @ driven).max() <= slack * lsb[1]
+
+
+@each_params
+def test_an_identity_returns_its_input_exactly(params: AnalogParams):
+    quiet = AnalogParams(mismatch_sigma=0.0, offset_sigma_V=0.0, read_noise_V=0.0) if params is REFERENCE else params
+    pair = ChipAndGolden(Die.sample(TINY, quiet))
+    drive = [100, -64, 1, 0]
+
+    async def bench(ctx):
+        await pair.load(ctx, np.diag([15] * 4), {1: (mantissas_of(drive, TINY), -7)})
+        await pair.configure(ctx, **LONG)
+        await pair.go(ctx, "PROG\nINV v2, v1\nHALT 0")
+
+    pair.run(bench)
+    assert (pair.machine.mantissas[2] >> 24).tolist() == drive
+    assert pair.machine.exponents[2] == -7
+
+
+@pytest.mark.parametrize("config", [TINY, LAB], ids=["tiny", "lab"])
+@each_params
+@pytest.mark.parametrize("part", range(2))
+def test_random_programs(config: ChipConfig, params: AnalogParams, part: int):
+    random = seeded((config.size, params.mismatch_sigma, part))
+    pair = ChipAndGolden(Die.sample(config, params))
+    n, top = config.size, config.code_max
+    ends = []
+
+    def vector():
+        size = random.choice([6, 20, 27, 31])
+        exponent = random.choice([0, 0, 5, -20, 505, 511, -505, -511, EXPONENT_MIN])
+        return [random.randrange(-(1 << size), 1 << size) for _ in range(n)], exponent
+
+    def codes():
+        if random.random() < 0.7:
+            return definite(n, top, seed=random.randrange(1000))
+        return [[random.randint(-top, top) for _ in range(n)] for _ in range(n)]
+
+    def program():
+        words = [assemble("PROG")[0]] * (random.random() < 0.6)
+        for _ in range(random.randrange(1, 5)):
+            words.append(random.choice([INV, MUL]).encode(random.choice([0, 1, 2, 3, 15]), random.randrange(5)))
+        if random.random() < 0.15:
+            words.append(random.getrandbits(32))
+        return [*words, *assemble(f"HALT {random.randrange(256)}")]
+
+    async def bench(ctx):
+        await pair.load(ctx, codes(), {v: vector() for v in range(1, 5)})
+        for _ in range(8 if config is TINY else 3):
+            if random.random() < 0.3:
+                await pair.load(ctx, codes())
+            await pair.load(ctx, vectors={random.randrange(1, 5): vector()})
+            await pair.configure(
+                ctx,
+                loop_size=random.choice([n, n, random.randrange(n + 1)]),
+                vector_size=random.choice([n, n, random.randrange(n + 1)]),
+                solve_interval=random.choice([0, 2, 25, 120, 400]),
+                multiply_interval=random.choice([0, 3, 30, 100]),
+                timeout=random.choice([1, 200, 500, 4000]),
+                tolerance=random.choice([0, 1, 2, 15]),
+                dead=random.randrange(4), autozero=random.randrange(20),
+                write_cycles=random.randrange(5), retries=random.randrange(3),
+                bandwidth=random.randrange(4), drive_range=random.randrange(8), feedback=random.randrange(4))
+            entry = random.choice([0, 0, 100, 254])
+            ends.append((await pair.go(ctx, program(), entry)).trap)
+
+    pair.run(bench)
+    print(ends)
+
+
+@each_params
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_a_smaller_system_is_embedded(params: AnalogParams, n: int):
+    """Code C on the unused diagonal; the part that is used reads the same as in any other embedding."""
+    pair = ChipAndGolden(Die.sample(TINY, params))
+    codes = np.diag([15] * 4)
+    codes[:n, :n] = definite(n, 15, seed=2)
+    drive = [30, -20, 10][:n]
+
+    async def bench(ctx):
+        await pair.load(ctx, codes, {1: (mantissas_of(drive, TINY), 0)})
+        await pair.configure(ctx, **LONG, loop_size=n, vector_size=n, tolerance=2)
+        assert (await pair.go(ctx, "PROG\nINV v2, v1\nMUL v3, v1\nHALT 0")).trap is TrapCause.NONE
+
+    pair.run(bench)
+    assert not pair.machine.mantissas[2][n:].any() and pair.machine.mantissas[2][:n].any()
+    if params is IDEAL:
+        exact = np.linalg.solve(codes[:n, :n] / 15, np.array(drive) / 128)
+        got = values(pair.machine.mantissas[2], pair.machine.exponents[2])[:n]
+        assert np.abs(got - exact).max() <= 1.01 * 2.0 ** (pair.machine.exponents[2] - 7)
+
+
+def test_outputs_outside_the_loop_may_clip():
+    """Output 3 runs to its rail; with loop_size 3 nobody asks, with 4 the drive ranges down until it fits."""
+    pair = ChipAndGolden(Die.sample(TINY, IDEAL))
+    codes = np.diag([15, 15, 15, 3])
+
+    async def bench(ctx):
+        await pair.load(ctx, codes, {1: (mantissas_of([10, 20, 30, 127], TINY), 0)})
+        await pair.configure(ctx, **LONG, loop_size=3)
+        assert (await pair.go(ctx, "PROG\nINV v2, v1\nHALT 0")).trap is TrapCause.NONE
+        assert pair.machine.settings.drive_range == 0
+        await pair.configure(ctx, **LONG, loop_size=4)
+        run = await pair.go(ctx, "INV v2, v1\nHALT 0")
+        # 127/128 * 5 fits into the fourth range.
+        assert run.trap is TrapCause.NONE and pair.machine.settings.drive_range == 3
+
+    pair.run(bench)
+
+
+@pytest.mark.parametrize(("loop_size", "vector_size"), [(4, 2), (2, 4), (4, 0), (0, 4)])
+def test_vector_size_masks_drive_and_result(loop_size: int, vector_size: int):
+    pair = ChipAndGolden(Die.sample(TINY, IDEAL))
+    codes = np.array([[15, 4, 2, 1], [1, 15, 3, 2], [2, 1, 15, 5], [0, 3, 1, 15]])
+    drive = [40, -30, 20, 90]
+
+    async def bench(ctx):
+        await pair.load(ctx, codes, {1: (mantissas_of(drive, TINY), 0), 2: ([5] * 4, 5)})
+        await pair.configure(ctx, **LONG, loop_size=loop_size, vector_size=vector_size)
+        assert (await pair.go(ctx, "PROG\nINV v2, v1\nHALT 0")).trap is TrapCause.NONE
+        driven = np.array(drive[:vector_size] + [0] * (4 - vector_size)) / 128
+        exact = np.linalg.solve(codes / 15, driven)
+        got = values(pair.machine.mantissas[2], pair.machine.exponents[2])
+        assert np.abs(got - exact)[:vector_size].max(initial=0) <= 1.01 / 128
+        assert not pair.machine.mantissas[2][vector_size:].any()
+        assert (pair.machine.exponents[2] == EXPONENT_MIN) == (vector_size == 0)
+
+    pair.run(bench)
+
+
+def test_sizes_above_n_count_as_n():
+    pair = ChipAndGolden(Die.sample(TINY, IDEAL))
+
+    async def bench(ctx):
+        await pair.load(ctx, definite(4, 15, seed=1), {1: (mantissas_of([80, 120, -120, 120], TINY), 0)})
+        for loop_size, vector_size in ((8, 8), (1023, 5), (5, 1023), (512, 512)):
+            await pair.configure(ctx, **LONG, loop_size=loop_size, vector_size=vector_size, drive_range=2)
+            await pair.go(ctx, "PROG\nINV v2, v1\nHALT 0")
+            assert pair.machine.mantissas[2].all() and pair.machine.settings.drive_range == 2
+
+    pair.run(bench)
+
+
+def test_a_solve_ranges_up_within_a_run_and_down_between_runs():
+    pair = ChipAndGolden(Die.sample(TINY, IDEAL))
+    ranges = []
+
+    async def bench(ctx):
+        await pair.load(ctx, np.diag([4] * 4), {
+            1: (mantissas_of([120, -120, 60, 0], TINY), 0), 2: (mantissas_of([5, 1, 0, 0], TINY), 0)})
+        await pair.configure(ctx, **LONG)
+        run = await pair.go(ctx, "PROG\nINV v3, v1\nHALT 0")
+        ranges.append(pair.machine.settings.drive_range)
+        # 120/128 * 15/4 = 3.5 needs two steps down to fit.
+        assert len(run.scans) == 4 and run.phases[Phase.PREPARE] == 3 * (2 * 2 + 16) - cycles.drive_cycles(TINY)
+        assert values(pair.machine.mantissas[3], pair.machine.exponents[3]) == pytest.approx(
+            np.array([120, -120, 60, 0]) / 128 * 15 / 4, abs=2.1 / 64)
+        for _ in range(4):
+            await pair.go(ctx, "INV v4, v2\nHALT 0")
+            ranges.append(pair.machine.settings.drive_range)
+
+    pair.run(bench)
+    assert ranges == [2, 1, 0, 0, 0]
+
+
+def test_a_multiply_ranges_up_within_a_run_and_down_between_runs():
+    pair = ChipAndGolden(Die.sample(TINY, IDEAL))
+    ranges = []
+
+    async def bench(ctx):
+        await pair.load(ctx, np.full((4, 4), 15), {
+            1: (mantissas_of([120] * 4, TINY), 0), 2: (mantissas_of([1, 0, 0, 0], TINY), 0)})
+        await pair.configure(ctx, **LONG)
+        run = await pair.go(ctx, "PROG\nMUL v3, v1\nHALT 0")
+        ranges.append(pair.machine.settings.feedback)
+        # 4 * 120/128 = 3.75 G0 against N/16, N/4, N of G0: the third fits.
+        assert len(run.scans) == 4 and run.phases[Phase.PREPARE] == 3 * (2 * 2 + 16) - cycles.drive_cycles(TINY)
+        assert values(pair.machine.mantissas[3], pair.machine.exponents[3]) == pytest.approx(3.75, abs=4 / 128)
+        for _ in range(3):
+            await pair.go(ctx, "MUL v4, v2\nHALT 0")
+            ranges.append(pair.machine.settings.feedback)
+
+    pair.run(bench)
+    assert ranges == [2, 1, 0, 0]
+
+
+def test_ranges_of_both_modes_stand_apart():
+    pair = ChipAndGolden(Die.sample(TINY, IDEAL))
+
+    async def bench(ctx):
+        await pair.load(ctx, np.diag([15] * 4), {1: (mantissas_of([1, 0, 0, 0], TINY), 0)})
+        await pair.configure(ctx, **LONG, drive_range=5, feedback=3)
+        await pair.go(ctx, "PROG\nMUL v2, v1\nMUL v2, v1\nINV v2, v1\nHALT 0")
+        assert (pair.machine.settings.drive_range, pair.machine.settings.feedback) == (4, 1)
+
+    pair.run(bench)
+
+
+def test_stuck_cells_within_the_limit_are_counted_and_mapped():
+    die = Die.sample(TINY, IDEAL, stuck=((0, 1, 2, 7), (1, 3, 0, 15), (0, 0, 0, 15)))
+    pair = ChipAndGolden(die)
+
+    async def bench(ctx):
+        await pair.load(ctx, np.diag([15] * 4), {1: (mantissas_of([10, 20, 30, 40], TINY), 0)})
+        await pair.configure(ctx, **LONG, bad_limit=2, retries=2)
+        run = await pair.go(ctx, "PROG\nINV v2, v1\nHALT 0")
+        assert run.trap is TrapCause.NONE
+        assert np.argwhere(pair.machine.bad_map).tolist() == [[1, 2], [3, 0]]
+
+    pair.run(bench)
+
+
+def test_the_most_negative_number_is_programmed_as_the_largest_code():
+    pair = ChipAndGolden(Die.sample(TINY, IDEAL))
+
+    async def bench(ctx):
+        await pair.load(ctx, np.diag([15, 15, 15, 15]) - 16 * np.eye(4, k=1, dtype=int), {
+            1: (mantissas_of([10, 20, 30, 40], TINY), 0)})
+        await pair.configure(ctx, **LONG)
+        assert (await pair.go(ctx, "PROG\nMUL v2, v1\nHALT 0")).trap is TrapCause.NONE
+        # Row i of the matrix takes d_i - d_(i+1).
+        exponent = pair.machine.exponents[2]
+        wanted = np.array([-10, -10, -10, 40]) / 128
+        assert values(pair.machine.mantissas[2], exponent) == pytest.approx(wanted, abs=0.51 * 2.0 ** (exponent - 7))
+
+    pair.run(bench)
+
+
+def test_programming_again_after_the_codes_changed():
+    pair = ChipAndGolden(Die.sample(LAB, IDEAL))
+    results = []
+
+    async def bench(ctx):
+        for seed in (1, 2):
+            await pair.load(ctx, definite(16, 15, seed), {1: (mantissas_of([10] * 16, LAB), 0)})
+            for source in ("INV v2, v1\nHALT 0", "PROG\nINV v2, v1\nHALT 0"):
+                await pair.configure(ctx, **LONG)
+                await pair.go(ctx, source)
+                results.append(pair.machine.mantissas[2].tolist())
+
+    pair.run(bench)
+    # Empty arrays clip and leave v2; old codes give the old answer; only PROG brings the new one.
+    assert results[0] == [0] * 16 and results[1] == results[2] != results[3]
+
+
+def test_the_whole_machine_at_most_one_switch_and_no_write_into_a_closed_loop():
+    """The macro refuses a broken contract; here the pins are looked at by themselves."""
+    pair = ChipAndGolden(Die.sample(TINY, REFERENCE))
+    pins, seen = pair.chip.chip.macro, []
+
+    async def bench(ctx):
+        await pair.load(ctx, definite(4, 15, seed=9), {1: (mantissas_of([90, -90, 90, 90], TINY), 0)})
+        await pair.configure(ctx, solve_interval=100, dead=3, autozero=2)
+        await pair.program(ctx, "PROG\nINV v2, v1\nMUL v3, v2\nHALT 0")
+        await pair.start(ctx, [])
+        while not ctx.get(pair.chip.chip.interrupt):
+            seen.append(tuple(ctx.get(pin) for pin in (pins.autozero, pins.close_solve, pins.close_multiply, pins.write,
+                                                       pins.read, pins.row, pins.dac)))
+            await ctx.tick()
+
+    pair.run(bench)
+    switches = [entry[:3] for entry in seen]
+    assert {(1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0, 0)} == set(switches)
+    for before, now in pairwise(switches):
+        assert before == now or not any(before) or not any(now), "break before make"
+    assert any(entry[3] for entry in seen)
+    for solve, multiply, write, read, row in ((e[1], e[2], e[3], e[4], e[5]) for e in seen):
+        assert row & (row - 1) == 0
+        assert not ((solve or multiply) and (write or read or row))
+    for before, now in pairwise(seen):
+        assert before[6] == now[6] or not (before[1] or before[2]), "input codes stand while the loop is closed"
