@@ -73,7 +73,13 @@ def _ports(top: _Top) -> dict[str, tuple[Value, PortDirection]]:
 def chip_verilog(config: ChipConfig) -> str:
     """Verilog of the chip, module :data:`TOP`, with an instance of :data:`MACRO` inside."""
     top = _Top(config)
-    return _woken(verilog.convert(top, name=TOP, ports=_ports(top), strip_internal_attrs=True))
+    text = verilog.convert(top, name=TOP, ports=_ports(top), strip_internal_attrs=True)
+    return _woken(_placeless(text))
+
+
+def _placeless(text: str) -> str:
+    """Without the places in the source, which Amaranth leaves on memories: they are paths of this machine."""
+    return re.sub(r'^ *\(\* src = "[^"]*" \*\)\n', "", text, flags=re.MULTILINE)
 
 
 def _woken(text: str) -> str:

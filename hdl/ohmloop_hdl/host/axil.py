@@ -39,7 +39,8 @@ class AxiLiteTarget(wiring.Component):
 
     Latency
     -------
-    Two clocks from taking a transaction to its response for registers and writes, three for reads of a window.
+    A transaction is taken in the clock after it is there and answered in the clock after that; reads of a window are
+    answered one clock later.
     """
 
     axil: In(AxiLite())
@@ -52,17 +53,18 @@ class AxiLiteTarget(wiring.Component):
         """Whose turn it is when both wait."""
         write_waits = axil.awvalid & axil.wvalid
 
+        # Registered, so that no path leads from an input of the bus to an output.
+        m.d.sync += [axil.awready.eq(0), axil.wready.eq(0), axil.arready.eq(0)]
         with m.FSM(name="axil"):
             with m.State("IDLE"):
                 with m.If(axil.arvalid & (read_next | ~write_waits)):
-                    m.d.comb += axil.arready.eq(1)
-                    m.d.sync += [bus.address.eq(axil.araddr), bus.r_stb.eq(1), read_next.eq(0)]
+                    m.d.sync += [axil.arready.eq(1), bus.address.eq(axil.araddr), bus.r_stb.eq(1), read_next.eq(0)]
                     m.next = "READ"
                 with m.Elif(write_waits):
-                    m.d.comb += [axil.awready.eq(1), axil.wready.eq(1)]
                     m.d.sync += [
+                        axil.awready.eq(1), axil.wready.eq(1), read_next.eq(1),
                         bus.address.eq(axil.awaddr), bus.w_stb.eq(1), bus.w_data.eq(axil.wdata),
-                        bus.w_strobe.eq(axil.wstrb), read_next.eq(1),
+                        bus.w_strobe.eq(axil.wstrb),
                     ]
                     m.next = "WRITE"
             with m.State("READ"):

@@ -24,8 +24,8 @@ def assemble(source: str) -> list[int]:
         text = line.split(";")[0].strip()
         if not text:
             continue
-        name, _, rest = text.partition(" ")
-        operands = [part.strip() for part in rest.split(",")] if rest.strip() else []
+        name, *rest = text.split(maxsplit=1)
+        operands = [part.strip() for part in rest[0].split(",")] if rest else []
         instruction = _BY_NAME.get(name.upper())
         if instruction is None:
             raise InputError(f"program line {number}: instruction must be one of {', '.join(_BY_NAME)}, not {name!r}")

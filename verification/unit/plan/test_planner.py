@@ -114,9 +114,10 @@ def test_refused_matrices(matrix: np.ndarray, said: str):
         plan_system(matrix, TINY, REFERENCE)
 
 
-def test_refused_tolerance():
-    with pytest.raises(InputError, match="^tolerance: must be 0 LSB or more, not -1$"):
-        plan_system(np.eye(2), TINY, REFERENCE, tolerance=-1)
+@pytest.mark.parametrize("tolerance", [-1, 16])
+def test_refused_tolerance(tolerance: int):
+    with pytest.raises(InputError, match=f"^tolerance: must be 0 to 15 LSB, not {tolerance}$"):
+        plan_system(np.eye(2), TINY, REFERENCE, tolerance=tolerance)
 
 
 def solved_by_macro(plan: Plan, b: np.ndarray, config) -> np.ndarray:
