@@ -100,8 +100,8 @@ class Chip(wiring.Component):
         self.converters = ConverterBank(config)
         m.submodules.converters = soft_reset(self.converters)
         m.d.comb += abort.eq(self.registers.value["CONTROL.abort"])
-        self.loop_size = self._size(m, "loop_size")
-        self.vector_size = self._size(m, "vector_size")
+        self.loop_size = self._size(m, "loop_size", config.size)
+        self.vector_size = self._size(m, "vector_size", self.loop_size)
 
         self._host(m)
         self._instructions(m)
@@ -110,11 +110,11 @@ class Chip(wiring.Component):
         self._trace(m)
         return m
 
-    def _size(self, m: Module, name: str) -> Signal:
-        """A size register; more than N counts as N."""
-        size, value = self.config.size, self.registers.value[f"SIZES.{name}"]
-        signal = Signal(range(size + 1), name=name)
-        m.d.comb += signal.eq(Mux(value > size, size, value))
+    def _size(self, m: Module, name: str, limit: int | Signal) -> Signal:
+        """A size register, cut to ``limit``: an element outside the loop is no result, for nothing judges it."""
+        value = self.registers.value[f"SIZES.{name}"]
+        signal = Signal(range(self.config.size + 1), name=name)
+        m.d.comb += signal.eq(Mux(value > limit, limit, value))
         return signal
 
     def _host(self, m: Module):

@@ -40,6 +40,12 @@ def saturate(value: Value, width: int) -> Value:
     return clamped[:width].as_signed()
 
 
+def popcount(value: Value) -> Value:
+    """Number of ones in ``value``, as a tree of adders."""
+    half = len(value) // 2
+    return popcount(value[:half]) + popcount(value[half:]) if half else value
+
+
 def magnitude(value: Value) -> Value:
     """Absolute value of a signed ``value`` in the symmetric range, one bit narrower than ``value``."""
     return Mux(value < 0, -value, value)[:len(value) - 1]

@@ -87,6 +87,8 @@ def main():
     except OhmloopError as error:
         # What follows the first line, such as the end of a log, is for tests; the line says where the log is.
         code, message = error.exit_code, str(error).partition("\n")[0]
+    except OSError as error:
+        code, message = InputError.exit_code, f"{error.filename}: {error.strerror}"
     except SystemExit as end:
         if end.code != INTERRUPTED:
             raise

@@ -1,6 +1,7 @@
 """The main job as a user runs it: a table that is right, a waveform with a view, a picture, refusals in one line."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -14,12 +15,14 @@ from matplotlib import image
 
 from ohmloop.analog.cells import Die
 from ohmloop.analog.params import AnalogParams
-from ohmloop.engines.simulator import SimulatorEngine
+from ohmloop.engines.simulator import BUILDS_VARIABLE, SimulatorEngine
 from ohmloop.host.device import Device
 from ohmloop.report.waveform import write_view
 from ohmloop_hdl.config import CONFIGS
 
-MATRICES = Path(__file__).resolve().parents[3] / "shared" / "matrices"
+ROOT = Path(__file__).resolve().parents[2]
+MATRICES = ROOT.parent / "shared" / "matrices"
+BUILDS = ROOT / "build" / "cosim"
 FIELDS = {"engine", "config", "size", "codes_equal", "codes_total", "relative_error", "relative_error_digital",
           "clock_cycles"}
 
@@ -27,7 +30,7 @@ FIELDS = {"engine", "config", "size", "codes_equal", "codes_total", "relative_er
 def ohmloop(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own, as typed."""
     return subprocess.run([sys.executable, "-m", "ohmloop", *map(str, arguments)], cwd=cwd, capture_output=True,
-                          text=True, timeout=600)
+                          text=True, timeout=600, env=os.environ | {BUILDS_VARIABLE: str(BUILDS)})
 
 
 def run_sim(tmp_path: Path, *arguments: str | Path) -> tuple[list[dict], str]:
@@ -52,7 +55,7 @@ def test_heat_plate_on_both_simulators(tmp_path: Path):
 def test_saved_view_names_signals_of_the_waveform(tmp_path: Path):
     """Every signal of the view is declared in a waveform, with the same width; a VCD, because it can be read here."""
     config = CONFIGS["tiny"]
-    engine = SimulatorEngine("verilator", Die.sample(config, AnalogParams.ideal()), tmp_path, waves=True)
+    engine = SimulatorEngine("verilator", Die.sample(config, AnalogParams.ideal()), BUILDS, waves=True)
     with engine:
         engine.execute(Device(config).identify())
     assert engine.waveform is not None
@@ -96,6 +99,7 @@ BAD_INPUT = {
     "singular.npy": (np.ones((3, 3)), "numerically singular"),
     "rectangle.npy": (np.ones((3, 4)), "must be square"),
     "large.npy": (np.eye(70), "1 to 64"),
+    "huge.npy": (np.full((2, 2), 1e308) + np.diag([5e307, 5e307]), "largest magnitude"),
     "unstable.npy": (np.diag([1.0, -1.0]), "eigenvalue -0.5"),
     "empty.mtx": ("", "empty"),
     "letter.mtx": ("Dear Sir\n", "Matrix Market"),
@@ -116,12 +120,28 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, name: str):
     assert not (tmp_path / "build").exists(), "nothing is written for a system that is refused"
 
 
+def test_paths_that_cannot_be_written_are_refused(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    for arguments in (("verilog", "--out", "file"), ("sim", "--out", "file"), ("sim", "--json", "file/x.json")):
+        done = ohmloop(*arguments, cwd=tmp_path)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), arguments
+        assert done.stderr.startswith("ohmloop: file"), done.stderr
+
+
+def test_a_trap_is_said_and_the_table_still_written(tmp_path: Path):
+    """A loop that the planner lets pass and whose answer does not fit any range: exit code 3, null for its errors."""
+    np.save(tmp_path / "steep.npy", np.array([[255.0, -255.0], [-254.0, 255.0]]))
+    done = ohmloop("sim", tmp_path / "steep.npy", "--config", "chip64hp", "--ideal", "--json", "x.json", cwd=tmp_path)
+    assert done.returncode == 3 and done.stderr.count("\n") == 1, done.stderr
+    assert "clip" in done.stderr
+
+
 def test_interrupt_ends_everything(tmp_path: Path):
     """Ctrl-C while simulators are built or run: exit code 130, one line, soon."""
     process = subprocess.Popen([sys.executable, "-m", "ohmloop", "sim", "--out", str(tmp_path / "sim")], cwd=tmp_path,
                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60.0
-    while not (tmp_path / "cosim" / "verilog" / "chip64" / "files.f").exists() and time.monotonic() < deadline:
+    while not list(tmp_path.glob("build/cosim/*/build.json")) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=30)

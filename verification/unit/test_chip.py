@@ -173,12 +173,28 @@ def test_vector_size_masks_drive_and_result(loop_size: int, vector_size: int):
         await pair.load(ctx, codes, {1: (mantissas_of(drive, TINY), 0), 2: ([5] * 4, 5)})
         await pair.configure(ctx, **LONG, loop_size=loop_size, vector_size=vector_size)
         assert (await pair.go(ctx, "PROG\nINV v2, v1\nHALT 0")).trap is TrapCause.NONE
-        driven = np.array(drive[:vector_size] + [0] * (4 - vector_size)) / 128
+        counted = min(loop_size, vector_size)
+        driven = np.array(drive[:counted] + [0] * (4 - counted)) / 128
         exact = np.linalg.solve(codes / 15, driven)
         got = values(pair.machine.mantissas[2], pair.machine.exponents[2])
-        assert np.abs(got - exact)[:vector_size].max(initial=0) <= 1.01 / 128
-        assert not pair.machine.mantissas[2][vector_size:].any()
-        assert (pair.machine.exponents[2] == EXPONENT_MIN) == (vector_size == 0)
+        assert np.abs(got - exact)[:counted].max(initial=0) <= 1.01 / 128
+        assert not pair.machine.mantissas[2][counted:].any()
+        assert (pair.machine.exponents[2] == EXPONENT_MIN) == (counted == 0)
+
+    pair.run(bench)
+
+
+def test_what_nothing_judges_is_no_result():
+    """A runaway whose outputs are all outside the loop is not judged for clipping, so none of it may be a result."""
+    pair = ChipAndGolden(Die.sample(TINY, IDEAL))
+
+    async def bench(ctx):
+        await pair.load(ctx, np.diag([-15, 15, 15, 15]), {1: (mantissas_of([40, 40, 40, 40], TINY), 0)})
+        await pair.configure(ctx, **LONG, loop_size=0, vector_size=4)
+        assert (await pair.go(ctx, "PROG\nINV v2, v1\nHALT 0")).trap is TrapCause.NONE
+        assert not pair.machine.mantissas[2].any() and pair.machine.exponents[2] == EXPONENT_MIN
+        await pair.configure(ctx, **LONG, loop_size=1, vector_size=4)
+        assert (await pair.go(ctx, "PROG\nINV v2, v1\nHALT 0")).trap is TrapCause.CLIP
 
     pair.run(bench)
 

@@ -5,6 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ohmloop_hdl.config import ChipConfig, bits_for
+from ohmloop_hdl.fixed import popcount
 
 
 class ArrayController(wiring.Component):
@@ -131,7 +132,7 @@ class ArrayController(wiring.Component):
                         select()
             with m.State("RECORD"):
                 m.d.comb += self.map_write.eq(1)
-                m.d.sync += [self.bad_count.eq(self.bad_count + sum(bad)), row.eq(row + 1), load.eq(0)]
+                m.d.sync += [self.bad_count.eq(self.bad_count + popcount(bad)), row.eq(row + 1), load.eq(0)]
                 m.next = "LOAD"
                 with m.If(row == config.size - 1):
                     m.next = "FINISH"

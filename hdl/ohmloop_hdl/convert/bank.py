@@ -119,8 +119,7 @@ class ConverterBank(wiring.Component):
         """One small memory a converter; a lane reads its own converters only."""
         config = self.config
         step_bits = (config.mux_steps - 1).bit_length()
-        address = Signal(config.mux_bits)
-        m.d.comb += address.eq(Mux(self.stored, self.mux, self.index[:step_bits]))
+        address = Mux(self.stored, self.mux, self.index[:step_bits])
         self.previous = [Signal(signed(config.adc_bits), name=f"previous{a}") for a in range(config.adcs)]
         for a, sar in enumerate(sars):
             if config.mux_steps == 1:

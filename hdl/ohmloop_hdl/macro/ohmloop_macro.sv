@@ -440,9 +440,9 @@ module ohmloop_macro #(
             table_size = 0.0;
             for (int q = 0; q < matrix_words(diagonal); q = q + 1) begin
                 x = magnitude(store[S1_TABLES + power*NN + q]);
-                if (!(x <= table_size)) table_size = x;
+                if (table_size == table_size && !(x <= table_size)) table_size = x;
                 x = magnitude(store[S2_TABLES + power*NN + q]);
-                if (!(x <= table_size)) table_size = x;
+                if (table_size == table_size && !(x <= table_size)) table_size = x;
             end
         end
     endfunction

@@ -129,12 +129,10 @@ class Sequencer(wiring.Component):
                 self._decode(m, trap, operand)
             with m.State("PROGRAM"):
                 m.d.comb += self.phase.eq(Phase.PROGRAM)
-                with m.If(self.array_done):
+                with m.If(self.array_done & self.array_failed):
+                    trap(TrapCause.VERIFY)
+                with m.Elif(self.array_done):
                     retire()
-                    with m.If(self.array_failed):
-                        m.d.comb += self.retired.eq(0)
-                        m.d.sync += self.pc.eq(self.pc)
-                        trap(TrapCause.VERIFY)
             with m.State("DRIVE"):
                 m.d.comb += [self.phase.eq(Phase.DRIVE), self.loading.eq(1)]
                 m.d.sync += [self.index.eq(self.index + 1), self.drive.eq(1)]

@@ -38,6 +38,8 @@ _FLAGS = {
         "-O3",
         # Unrolled, the loops of the macro become tens of megabytes of C++ that compile for minutes.
         "--unroll-count", "1",
+        # Files of a size that both cores share.
+        "--output-split", "5000", "--output-split-cfuncs", "500",
         # Without fused multiply-add, real arithmetic has the same bits as on Icarus.
         "-CFLAGS", "-march=native -ffp-contract=off",
         # cocotb-test makes every signal public, which stops most optimisation; `public` below names the few.

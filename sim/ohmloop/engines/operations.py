@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -53,18 +53,6 @@ class Trace:
 
     scans: list[np.ndarray] = field(default_factory=list)
     phases: Counter[Phase] = field(default_factory=Counter)
-
-
-class Engine(Protocol):
-    """A way to run a chip; what goes wrong on the bus or in the simulator is an ``OhmloopError``."""
-
-    def execute(self, script: Script[Result]) -> Result:
-        """Carry out a script and return its result."""
-        ...
-
-    def take_trace(self) -> Trace:
-        """The trace since the last call."""
-        ...
 
 
 def drive(script: Script[Result], perform: Callable[[Operation], list[int]]) -> Result:

@@ -24,6 +24,15 @@ VIOLATIONS = {"ohmloop_contract": ["violations"]}
 """Signals below the top that the bench reads: the count of the passive checker of the macro contract."""
 
 
+BUILDS_VARIABLE = "OHMLOOP_BUILDS"
+"""Environment variable with the folder that keeps builds of simulators; ``build/cosim`` unless set."""
+
+
+def builds_folder() -> Path:
+    """Where builds are kept for the next run."""
+    return Path(os.environ.get(BUILDS_VARIABLE, "build/cosim"))
+
+
 class SimulatorError(OhmloopError):
     """The simulated chip refused an access or did not come to an end."""
 
@@ -42,7 +51,7 @@ class SimulatorEngine:
     die : Die
         The analogue chip; its configuration is the chip's.
     work : Path
-        Folder for Verilog, builds and logs; builds are reused when nothing changed.
+        Folder for builds and logs; builds are reused when nothing changed.
     waves : bool
         Record a waveform, :attr:`waveform` after the end.
     """
@@ -53,37 +62,37 @@ class SimulatorEngine:
         self.work = work
         self.waves = waves
         self.waveform: Path | None = None
-        self._folder = Path(tempfile.mkdtemp(prefix="ohmloop-"))
         self._failure: BaseException | None = None
         self._connection: Connection | None = None
         self._cancelled = threading.Event()
+        self._thread = threading.Thread(target=self._simulate, daemon=True)
 
     def cancel(self):
         """End the simulation from another thread, whatever it is doing; who waits for it gets an error."""
         self._cancelled.set()
 
     def __enter__(self) -> "SimulatorEngine":
+        self._folder = Path(tempfile.mkdtemp(prefix="ohmloop-"))
         try:
-            macro_file = self.die.write_file(self._folder / "macro.hex")
-            sources = write_project(self.die.config, self.work / "verilog" / self.die.config.name)
-            by_name = {path.name: path for path in sources}
-            address = self._folder / "socket"
-            with Listener(str(address), family="AF_UNIX") as listener:
-                self._thread = threading.Thread(target=self._simulate, args=(by_name, macro_file, address), daemon=True)
+            with Listener(str(self._folder / "socket"), family="AF_UNIX") as listener:
                 self._thread.start()
                 # A bench that fails before it connects is answered by the thread itself, with a closed connection.
                 self._connection = listener.accept()
-            self._request((self.die.config, round(self.die.params.clock_s * 1e12)))
-        except BaseException:
-            self._end()
+            # cocotb wants a period that it can halve.
+            self._request((self.die.config, 2 * max(1, round(self.die.params.clock_s * 5e11))))
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
             raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+        if kind is not None:
+            self.cancel()  # the bench only looks up after the operation it is at
         if self._connection is not None:
             self._connection.close()
-        self._thread.join()
-        self._end()
+        if self._thread.is_alive():
+            self._thread.join()
+        shutil.rmtree(self._folder, ignore_errors=True)
         if self._failure is not None and kind is None:
             raise self._failure
 
@@ -107,8 +116,11 @@ class SimulatorEngine:
             raise SimulatorError(f"{self.name}: {answer}")
         return answer
 
-    def _simulate(self, sources: dict[str, Path], macro_file: Path, address: Path):
+    def _simulate(self):
+        address = self._folder / "socket"
         try:
+            macro_file = self.die.write_file(self._folder / "macro.hex")
+            sources = {path.name: path for path in write_project(self.die.config, self._folder / "verilog")}
             results = run_bench(
                 self.name,
                 sources=[path for name, path in sources.items() if name.endswith(".sv") or name == f"{TOP}.v"],
@@ -131,9 +143,6 @@ class SimulatorEngine:
         finally:
             with contextlib.suppress(OSError), Client(str(address), family="AF_UNIX"):
                 pass
-
-    def _end(self):
-        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def connect_to_driver() -> Connection:

@@ -8,6 +8,7 @@ import numpy as np
 from ohmloop.analog.cells import planes_of
 from ohmloop.analog.converters import adc_levels, convert, threshold_distance
 from ohmloop.analog.macro import NumpyMacro
+from ohmloop.errors import NotSolvedError
 from ohmloop.golden import cycles
 from ohmloop.golden.convert import input_codes, result_codes, result_mantissas
 from ohmloop_hdl.config import ChipConfig
@@ -17,6 +18,9 @@ from ohmloop_hdl.host.map import address_map
 from ohmloop_hdl.isa import HALT, INV, MUL, PROG, PROGRAM_WORDS, decode
 from ohmloop_hdl.macro.pins import DRIVE_RANGES, FEEDBACKS
 from ohmloop_hdl.sequencer.traps import TrapCause
+
+RUN_LIMIT_CLOCKS = 1 << 28
+"""Clocks after which a run is given up: one INV with every attempt at the longest time-out takes half of it."""
 
 
 @dataclass
@@ -136,11 +140,16 @@ class Machine:
         self.levels_V = adc_levels(config.adc_bits, macro.die.params.full_scale_V)
 
     def run(self, entry: int = 0) -> Run:
-        """Run from ``entry`` until HALT or a trap."""
+        """Run from ``entry`` until HALT or a trap.
+
+        Errors: :class:`NotSolvedError` for a program that is not at its end after :data:`RUN_LIMIT_CLOCKS`.
+        """
         run = Run(pc=entry)
         try:
             while not self._step(run):
                 run.pc = (run.pc + 1) % PROGRAM_WORDS
+                if run.cycles > RUN_LIMIT_CLOCKS:
+                    raise NotSolvedError(f"the program does not halt within {RUN_LIMIT_CLOCKS} clocks")
         except _Trap as trap:
             run.trap = trap.cause
         return run
@@ -182,7 +191,8 @@ class Machine:
 
     def _loop(self, run: Run, d: int, s: int, multiply: bool):
         config, settings = self.config, self.settings
-        loop, result = (np.arange(config.size) < size for size in (settings.loop_size, settings.vector_size))
+        elements = np.arange(config.size)
+        loop, result = elements < settings.loop_size, elements < min(settings.loop_size, settings.vector_size)
         run.phases[Phase.DRIVE] += cycles.drive_cycles(config)
         driven = result & (self.exponents[s] != EXPONENT_MIN)
         codes = self._settled_codes(run, np.where(driven, input_codes(self.mantissas[s], config), 0), loop, multiply)

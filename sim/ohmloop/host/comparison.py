@@ -18,7 +18,8 @@ class Comparison:
 
     ``codes_equal`` of ``codes_total`` output codes over all scans are as predicted; ``ties`` held voltages were within
     :data:`NEAR_LSB` of a threshold, ``tied_differences`` of the codes that differ are explained by that.
-    ``same_cycles``: phase by phase; ``same_result``: status and result vector.
+    ``same_cycles``: phase by phase; ``same_result``: status and result vector; ``tie_first``: the first scan with a
+    difference differs at ties only.
     """
 
     codes_equal: int
@@ -27,6 +28,7 @@ class Comparison:
     tied_differences: int
     same_cycles: bool
     same_result: bool
+    tie_first: bool
 
     @property
     def agrees(self) -> bool:
@@ -35,8 +37,8 @@ class Comparison:
 
     @property
     def explained(self) -> bool:
-        """Nothing differs but codes at a tie, and what follows from them."""
-        return self.agrees or 0 < self.codes_total - self.codes_equal == self.tied_differences
+        """Nothing differs before a code at a tie fell the other way; what follows from it cannot be compared."""
+        return self.agrees or self.tie_first
 
 
 def compare(outcome: Outcome, trace: Trace, predicted: Outcome, run: Run, levels_V: np.ndarray) -> Comparison:
@@ -45,11 +47,14 @@ def compare(outcome: Outcome, trace: Trace, predicted: Outcome, run: Run, levels
     Scans that only one side has count as wrong in all their codes.
     """
     equal = ties = tied_differences = 0
+    tie_first: bool | None = None
     for codes, scan in zip(trace.scans, run.scans, strict=False):
         near, same = scan.ties(levels_V, NEAR_LSB), codes == scan.codes
         equal += int(same.sum())
         ties += int(near.sum())
         tied_differences += int((near & ~same).sum())
+        if tie_first is None and not same.all():
+            tie_first = bool(near[~same].all())
     longest = max(trace.scans, run.scans, key=len)
     return Comparison(
         codes_equal=equal,
@@ -59,4 +64,5 @@ def compare(outcome: Outcome, trace: Trace, predicted: Outcome, run: Run, levels
         same_cycles=trace.phases == run.phases and outcome.status.cycles == run.cycles,
         same_result=outcome.status == predicted.status and outcome.exponent == predicted.exponent
         and np.array_equal(outcome.mantissas, predicted.mantissas),
+        tie_first=bool(tie_first),
     )

@@ -6,12 +6,10 @@ import numpy as np
 
 from ohmloop.engines.operations import Read, Script, WaitHalt, Write
 from ohmloop.errors import NotSolvedError
-from ohmloop.golden.machine import SETTING_FIELDS, Settings
+from ohmloop.golden.machine import RUN_LIMIT_CLOCKS, SETTING_FIELDS, Settings
 from ohmloop_hdl.config import ChipConfig
 from ohmloop_hdl.host.map import AddressMap, address_map
 from ohmloop_hdl.sequencer.traps import TrapCause
-
-MAGIC = 0x4F484D4C
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ class Device:
         bits = np.array(words, dtype="<u4").view(np.uint8).reshape(self.config.size, -1)
         return np.unpackbits(bits, axis=1, bitorder="little")[:, :self.config.size].astype(bool)
 
-    def run(self, entry: int = 0, limit_clocks: int = 1 << 26) -> Script[Status]:
+    def run(self, entry: int = 0, limit_clocks: int = RUN_LIMIT_CLOCKS) -> Script[Status]:
         """Run the program at ``entry`` to its end and say how it ended."""
         done, trap = (self.map.fields[f"INTR_STATE.{name}"] for name in ("done", "trap"))
         yield Write(done.address, (done.mask | trap.mask,))

@@ -8,7 +8,8 @@ import numpy as np
 
 from ohmloop.analog.converters import TIE_LSB
 from ohmloop.errors import NotSolvedError
-from ohmloop.plan.scaling import Plan, quantise_rhs, scale_rhs
+from ohmloop.golden.convert import input_codes
+from ohmloop.plan.scaling import Plan, scale_rhs
 from ohmloop_hdl.config import ChipConfig
 from ohmloop_hdl.macro.pins import DRIVE_RANGES
 
@@ -25,7 +26,7 @@ def digital_solve(plan: Plan, b: np.ndarray, config: ChipConfig) -> np.ndarray:
     when the solution clips at the largest range, as the chip would trap.
     """
     rhs = scale_rhs(b, config)
-    levels = quantise_rhs(rhs.mantissas[: plan.n], config) / (1 << (config.dac_bits - 1))
+    levels = input_codes(rhs.mantissas[: plan.n], config) / (1 << (config.dac_bits - 1))
     y = np.linalg.solve(plan.codes[: plan.n, : plan.n] / config.code_max, levels)
     codes, drive_range = convert(y, config)
     return codes * 2.0**drive_range / (1 << (config.adc_bits - 1)) * (rhs.factor / plan.alpha)

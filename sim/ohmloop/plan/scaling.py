@@ -180,13 +180,6 @@ def scale_rhs(b: np.ndarray, config: ChipConfig) -> ScaledVector:
     return ScaledVector(mantissas, 0, float(np.abs(b).max()) * top / code)
 
 
-def quantise_rhs(mantissas: np.ndarray, config: ChipConfig) -> np.ndarray:
-    """The DAC codes of mantissas, int64: round half to even of m / 2^(32-B), clamped to +-(2^(B-1) - 1)."""
-    top = (1 << (config.dac_bits - 1)) - 1
-    codes = np.rint(np.asarray(mantissas, dtype=np.float64) / (1 << (32 - config.dac_bits)))
-    return np.clip(codes, -top, top).astype(np.int64)
-
-
 def unscale(plan: Plan, rhs: ScaledVector, mantissas: np.ndarray, exponent: int) -> np.ndarray:
     """The user's x, n float64, from what INV left in a vector register: (beta / alpha) m 2^(exponent - 31)."""
     y = np.ldexp(np.asarray(mantissas, dtype=np.float64)[: plan.n], exponent - 31)

@@ -1,7 +1,7 @@
 """The main job: one system through the generated Verilog on every simulator at hand, checked against prediction."""
 
 import json
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -16,20 +16,20 @@ from ohmloop.analog.params import AnalogParams
 from ohmloop.engines import tools
 from ohmloop.engines.cosim import ENGINES
 from ohmloop.engines.operations import Trace
-from ohmloop.engines.simulator import SimulatorEngine
+from ohmloop.engines.simulator import SimulatorEngine, builds_folder
 from ohmloop.ensembles import grid_of, heat
 from ohmloop.errors import NotSolvedError
+from ohmloop.golden.convert import input_codes
 from ohmloop.golden.machine import Machine, Run
-from ohmloop.host.comparison import Comparison, compare
+from ohmloop.host.comparison import compare
 from ohmloop.host.job import Job, Outcome, job_script, predict, solve_job
 from ohmloop.plan.planner import plan_system
 from ohmloop.plan.reference import digital_solve, relative_error
-from ohmloop.plan.scaling import Plan, ScaledVector, quantise_rhs, scale_rhs, unscale
+from ohmloop.plan.scaling import Plan, ScaledVector, check_magnitude, scale_rhs, unscale
 from ohmloop.report.pictures import SettlingTrace, solution_picture
 from ohmloop.report.waveform import write_view
 from ohmloop_hdl.config import ChipConfig
 from ohmloop_hdl.events import Phase
-from ohmloop_hdl.sequencer.traps import TrapCause
 
 HOT_EDGE, SOURCE_TERM = 1.0, 0.1
 """Heat plate: temperature of the left edge (the others are at 0) and heat put into the middle, in the same unit."""
@@ -54,7 +54,7 @@ class System:
 
 @dataclass(frozen=True)
 class EngineRun:
-    """One row of the table."""
+    """One row of the table; the errors are None where the chip trapped."""
 
     engine: str
     config: str
@@ -62,8 +62,8 @@ class EngineRun:
     codes_equal: int
     codes_total: int
     ties: int
-    relative_error: float
-    relative_error_digital: float
+    relative_error: float | None
+    relative_error_digital: float | None
     clock_cycles: int
     phases: dict[str, int]
     agrees: bool
@@ -82,6 +82,7 @@ def system_from_file(path: Path) -> System:
     """The matrix of a file with the right-hand side A 1, so that the exact solution is all ones."""
     matrix = readers.read_matrix(path)
     readers.require_square(matrix, str(path))
+    check_magnitude(matrix, str(path))
     return System(path.name, matrix, matrix @ np.ones(len(matrix)))
 
 
@@ -105,9 +106,11 @@ def run_main_job(config: ChipConfig, matrix: Path | None, out: Path, *, analog: 
     die = Die.sample(config, params)
     machine = Machine(config, NumpyMacro(die))
     predicted, run = predict(machine, job)
+    digital = digital_solve(plan, system.b, config)
     console.print(f"{system.name} on {config.name}: {plan.n} unknowns; " + "; ".join(plan.reasons), highlight=False)
 
-    out.mkdir(parents=True, exist_ok=True)
+    for folder in (out, *([json_file.parent] if json_file else [])):
+        folder.mkdir(parents=True, exist_ok=True)
     with console.status("building and simulating on " + " and ".join(engines)):
         results = _simulate_all(engines, die, job, out)
 
@@ -115,14 +118,27 @@ def run_main_job(config: ChipConfig, matrix: Path | None, out: Path, *, analog: 
     rows, failures = [], []
     for name, (outcome, trace) in zip(engines, results, strict=True):
         comparison = compare(outcome, trace, predicted, run, machine.levels_V)
-        rows.append(_row(name, system, plan, rhs, config, outcome, trace, comparison))
+        x = None if outcome.status.trap else unscale(plan, rhs, outcome.mantissas, outcome.exponent)
+        rows.append(EngineRun(
+            engine=name,
+            config=config.name,
+            size=plan.n,
+            codes_equal=comparison.codes_equal,
+            codes_total=comparison.codes_total,
+            ties=comparison.ties,
+            relative_error=None if x is None else relative_error(x, system.exact),
+            relative_error_digital=None if x is None else relative_error(x, digital),
+            clock_cycles=outcome.status.cycles,
+            phases={phase.name.lower(): trace.phases[phase] for phase in Phase if phase != Phase.IDLE},
+            agrees=comparison.explained,
+        ))
         if not comparison.explained:
             failures.append(f"{name} does not do what the golden machine predicts")
         elif outcome.status.trap:
             failures.append(f"{name} trapped: {outcome.status.trap.name.lower()}")
     console.print(_table(system, rows))
     if json_file:
-        json_file.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
+        json_file.write_text(json.dumps([asdict(row) for row in rows], indent=2, allow_nan=False) + "\n")
     if failures:
         raise NotSolvedError("; ".join(failures))
     picture = out / "solution.png"
@@ -135,16 +151,15 @@ def run_main_job(config: ChipConfig, matrix: Path | None, out: Path, *, analog: 
 
 def settling_trace(die: Die, plan: Plan, rhs: ScaledVector, run: Run) -> SettlingTrace:
     """The outputs of the last closing of a run, clock by clock, without read noise: the few largest of them."""
-    quiet = replace(die, params=replace(die.params, read_noise_V=0.0))
-    machine = Machine(die.config, NumpyMacro(quiet))
-    macro = machine.macro
+    # Looked at in every clock: without noise, and without rails, which the chip only judges at its samples.
+    macro = NumpyMacro(replace(die, params=replace(die.params, read_noise_V=0.0, rail_V=1e9)))
     for row, codes in enumerate(plan.codes):
         for plane in (0, 1):
             macro.write_row(plane, row, np.maximum(codes if plane == 0 else -codes, 0))
     macro.set_bandwidth(plan.bandwidth)
     closings = [i for i, scan in enumerate(run.scans) if i == 0 or scan.clock <= run.scans[i - 1].clock]
     samples = [scan.clock for scan in run.scans[closings[-1]:]]
-    macro.close(False, quantise_rhs(rhs.mantissas, die.config), len(closings) - 1)
+    macro.close(False, input_codes(rhs.mantissas, die.config), len(closings) - 1)
     volts: list[np.ndarray] = [np.zeros(die.config.size)]
     for _ in range(samples[-1]):
         macro.advance(1)
@@ -173,11 +188,12 @@ def _engines(console: Console) -> list[str]:
 
 def _simulate_all(names: list[str], die: Die, job: Job, out: Path) -> list[tuple[Outcome, Trace]]:
     """The job on all engines at once, a waveform from the first; when one fails, or on Ctrl-C, all end."""
-    engines = [SimulatorEngine(name, die, out.parent / "cosim", waves=name == names[0]) for name in names]
+    engines = [SimulatorEngine(name, die, builds_folder(), waves=name == names[0]) for name in names]
     with ThreadPoolExecutor(len(engines)) as pool:
         futures = [pool.submit(_simulate, engine, job) for engine in engines]
         try:
-            results = [future.result() for future in futures]
+            wait(futures, return_when=FIRST_EXCEPTION)
+            results = [future.result() for future in futures if future.done()]
         except BaseException:
             for engine in engines:
                 engine.cancel()
@@ -195,23 +211,8 @@ def _simulate(engine: SimulatorEngine, job: Job) -> tuple[Outcome, Trace]:
         return engine.execute(job_script(engine.die.config, job)), engine.take_trace()
 
 
-def _row(name: str, system: System, plan: Plan, rhs: ScaledVector, config: ChipConfig, outcome: Outcome, trace: Trace,
-         comparison: Comparison) -> EngineRun:
-    solved = outcome.status.trap == TrapCause.NONE
-    x = unscale(plan, rhs, outcome.mantissas, outcome.exponent)
-    return EngineRun(
-        engine=name,
-        config=config.name,
-        size=plan.n,
-        codes_equal=comparison.codes_equal,
-        codes_total=comparison.codes_total,
-        ties=comparison.ties,
-        relative_error=relative_error(x, system.exact) if solved else float("nan"),
-        relative_error_digital=relative_error(x, digital_solve(plan, system.b, config)) if solved else float("nan"),
-        clock_cycles=outcome.status.cycles,
-        phases={phase.name.lower(): trace.phases[phase] for phase in Phase if phase != Phase.IDLE},
-        agrees=comparison.explained,
-    )
+def _percent(error: float | None) -> str:
+    return "-" if error is None else f"{error:.2%}"
 
 
 def _table(system: System, rows: list[EngineRun]) -> Table:
@@ -220,9 +221,9 @@ def _table(system: System, rows: list[EngineRun]) -> Table:
     for row in rows:
         table.add_column(row.engine, justify="right")
     table.add_row("codes equal to golden", *(f"{row.codes_equal} of {row.codes_total}" for row in rows))
-    table.add_row("relative error against float64", *(f"{row.relative_error:.2%}" for row in rows))
+    table.add_row("relative error against float64", *(_percent(row.relative_error) for row in rows))
     table.add_row("  against a digital solve at equal precision",
-                  *(f"{row.relative_error_digital:.2%}" for row in rows))
+                  *(_percent(row.relative_error_digital) for row in rows))
     table.add_row("clock cycles", *(str(row.clock_cycles) for row in rows))
     for phase in rows[0].phases:
         table.add_row(f"  {phase}", *(str(row.phases[phase]) for row in rows))

@@ -11,6 +11,7 @@ from ohmloop.analog.macro import NumpyMacro
 from ohmloop.analog.params import AnalogParams
 from ohmloop.ensembles import ENSEMBLES, ensemble, heat, structured, tridiagonal
 from ohmloop.errors import InputError, NotSolvedError
+from ohmloop.golden.convert import input_codes
 from ohmloop.plan import scaling, stability
 from ohmloop.plan.planner import plan_system
 from ohmloop.plan.reference import convert, digital_solve, relative_error, relative_residual
@@ -130,7 +131,7 @@ def solved_by_macro(plan: Plan, b: np.ndarray, config) -> np.ndarray:
     rhs = scaling.scale_rhs(b, config)
     drive_range = 0
     while True:
-        macro.close(False, scaling.quantise_rhs(rhs.mantissas, config), drive_range)
+        macro.close(False, input_codes(rhs.mantissas, config), drive_range)
         macro.advance(plan.timeout_cycles)
         held_V, clipped = macro.hold()
         macro.open()
