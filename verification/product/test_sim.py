@@ -15,8 +15,10 @@ from matplotlib import image
 
 from ohmloop.analog.cells import Die
 from ohmloop.analog.params import AnalogParams
+from ohmloop.engines import tools
 from ohmloop.engines.simulator import BUILDS_VARIABLE, SimulatorEngine
 from ohmloop.host.device import Device
+from ohmloop.report.main_job import run_main_job
 from ohmloop.report.waveform import write_view
 from ohmloop_hdl.config import CONFIGS
 
@@ -118,6 +120,23 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, name: str):
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1 and done.stderr.startswith("ohmloop: ") and says in done.stderr
     assert not (tmp_path / "build").exists(), "nothing is written for a system that is refused"
+
+
+def test_a_missing_simulator_is_named_and_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def find(name: str) -> tools.Tool:
+        if name == "icarus":
+            raise tools.ToolMissing("icarus is not installed: apt-get install iverilog")
+        return found(name)
+
+    found = tools.find
+    monkeypatch.setattr(tools, "find", find)
+    monkeypatch.setenv(BUILDS_VARIABLE, str(BUILDS))
+    runs = run_main_job(CONFIGS["tiny"], None, tmp_path / "sim")
+    assert [run.engine for run in runs] == ["verilator"] and runs[0].agrees
+    assert "left out: icarus is not installed: apt-get install iverilog" in capsys.readouterr().out
+    assert (tmp_path / "sim" / "waves.vcd").exists() and (tmp_path / "sim" / "waves.gtkw").exists()
 
 
 def test_paths_that_cannot_be_written_are_refused(tmp_path: Path):
