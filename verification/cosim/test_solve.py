@@ -110,23 +110,27 @@ def test_what_has_not_settled_traps(engine, work):
 
 
 def test_outputs_outside_the_loop_are_not_judged(engine, work):
-    """Two driven outputs at a rail that do not belong to the loop: no clip, no range change, saturated codes."""
+    """Two outputs that others push against a rail: outside the loop no clip and no range change, and they read zero."""
     die = Die.sample(config_named("lab"), AnalogParams.ideal())
     codes = np.diag([15] * 14 + [3] * 2)
+    codes[14, 0] = codes[15, 1] = -15
     drive = np.array([40, -50] * 8)
     with pair(engine, die, work) as both:
-        for loop_size, drive_range in ((14, 0), (15, 1), (16, 1)):
+        for loop_size, drive_range in ((14, 0), (15, 2), (16, 2)):
             settings = Settings.reset(die.config, loop_size=loop_size)
             outcome, run = both.run(Job(codes, drive << 24, 0, settings, SOLVE), f"{loop_size} in the loop")
             assert outcome.status.trap == TrapCause.NONE and outcome.exponent == drive_range
             assert len(run.scans) == drive_range + 2
-            expected = np.clip(np.append(drive[:14], drive[14:] * 5) / 2 ** drive_range, -127, 127)
-            assert np.abs((outcome.mantissas >> 24) - expected).max() <= 0.5
-        # The macro stays as it was at the first clip until the loop opens, so a second scan repeats a first, early one.
-        settings = Settings.reset(die.config, loop_size=14, solve_interval=2)
+            exact = np.linalg.solve(codes / 15, np.where(np.arange(16) < loop_size, drive, 0))
+            assert np.abs(exact).max() > 128
+            expected = np.where(np.arange(16) < loop_size, exact / 2 ** drive_range, 0)
+            assert np.abs((outcome.mantissas >> 24) - expected).max() <= 0.5 + 1e-5
+        # The macro stays as it was at the first clip until the loop opens: a slow output is read too early twice.
+        codes[2, 2], drive[2] = 1, 4
+        settings = Settings.reset(die.config, loop_size=14, solve_interval=8)
         _, run = both.run(Job(codes, drive << 24, 0, settings, SOLVE), "clipped early")
-        assert [scan.clock for scan in run.scans] == [2, 41]
-        assert np.array_equal(run.scans[0].codes, run.scans[1].codes) and (run.scans[0].codes[:14] != drive[:14]).all()
+        assert [scan.clock for scan in run.scans] == [8, 47]
+        assert np.array_equal(run.scans[0].codes, run.scans[1].codes) and run.scans[0].codes[2] < 50
 
 
 STUCK = ((0, 1, 2, 15), (1, 1, 2, 3), (1, 3, 0, 2), (0, 2, 2, 15), (0, 0, 3, 7))
