@@ -88,7 +88,8 @@ def main():
         # What follows the first line, such as the end of a log, is for tests; the line says where the log is.
         code, message = error.exit_code, str(error).partition("\n")[0]
     except OSError as error:
-        code, message = InputError.exit_code, f"{error.filename}: {error.strerror}"
+        where = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        code, message = InputError.exit_code, where
     except SystemExit as end:
         if end.code != INTERRUPTED:
             raise

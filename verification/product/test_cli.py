@@ -25,6 +25,8 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     (ConfigError("lanes must be a power of two, not 3"), 2, "ohmloop: lanes must be a power of two, not 3"),
     (NotSolvedError("diverged; best residual 1e-3"), 3, "ohmloop: diverged; best residual 1e-3"),
     (OhmloopError("first line\nsecond line"), 1, "ohmloop: first line"),
+    (FileNotFoundError(2, "No such file or directory", "x/y"), 2, "ohmloop: x/y: No such file or directory"),
+    (OSError(28, "No space left on device"), 2, "ohmloop: [Errno 28] No space left on device"),
     (KeyboardInterrupt(), 130, "ohmloop: interrupted"),
 ])
 def test_errors_become_one_line_and_an_exit_code(
