@@ -4,6 +4,8 @@ PYTHON ?= python3
 CONFIG ?= chip64
 MATRIX ?=
 ARGS   ?=
+COUNT  ?= 100000
+SEED   ?= 1
 
 BIN := .venv/bin
 
@@ -11,7 +13,7 @@ BIN := .venv/bin
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sim verilog test equivalence lint docs doctor lock clean
+.PHONY: help setup sim verilog test lockstep equivalence area lint docs doctor lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -29,8 +31,14 @@ verilog: setup ## write the Verilog of the chip: [CONFIG=chip64]
 test: setup ## run the tests: [ARGS='-k cosim -x']
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
+lockstep: setup ## long campaign, random programs on chip and golden machine: [COUNT=100000] [SEED=1] [ARGS="--config tiny"]
+	@$(BIN)/python -m verification.lockstep.lockstep --count $(COUNT) --seed $(SEED) $(ARGS)
+
 equivalence: setup ## long campaign, codes and clocks of both simulators against prediction: [ARGS=--quick]
 	@$(BIN)/python -m verification.cosim.equivalence $(ARGS)
+
+area: setup ## what each block takes on an ECP5: [CONFIG=chip64]
+	@$(BIN)/python scripts/area.py --config $(CONFIG)
 
 lint: setup ## ruff and pyright
 	@$(BIN)/ruff check

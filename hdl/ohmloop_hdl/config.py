@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, fields, replace
 
+SLOT_WINDOW_WORDS = 1 << 18
+"""Words of the largest window on the bus."""
+
 
 class ConfigError(ValueError):
     """A configuration that no hardware can be made of; the message names the field and what is allowed."""
@@ -57,6 +60,11 @@ class ChipConfig:
     Unit: lanes. Requires: a power of two that divides ``adcs``, and at least one code-memory word
     (:attr:`codes_per_word` columns) a lane."""
 
+    slots: int = 1
+    """Matrices of 24-bit elements that products and residuals are computed with.
+
+    Unit: matrices. Requires: 1 to 16, and at most 2^18 elements in all (the slot window)."""
+
     def __post_init__(self):
         for field in fields(self):
             value = getattr(self, field.name)
@@ -72,6 +80,9 @@ class ChipConfig:
                       f"a power of two that divides adcs = {self.adcs}")
         self._require(self.size // self.lanes >= self.codes_per_word, "lanes",
                       f"at most size / codes_per_word = {self.size // self.codes_per_word}")
+
+        self._require(1 <= self.slots <= 16 and self.slots * self.size ** 2 <= SLOT_WINDOW_WORDS, "slots",
+                      f"from 1 to {min(16, SLOT_WINDOW_WORDS // self.size ** 2)} at size {self.size}")
 
     def _require(self, holds: bool, name: str, allowed: str):
         if not holds:
@@ -117,7 +128,7 @@ REFERENCE = ChipConfig()
 
 CONFIGS: dict[str, ChipConfig] = {
     "tiny": replace(REFERENCE, size=4, adcs=2, lanes=1),
-    "lab": replace(REFERENCE, size=16, adcs=4, lanes=2),
+    "lab": replace(REFERENCE, size=16, adcs=4, lanes=2, slots=2),
     "chip64": REFERENCE,
     "chip64hp": replace(REFERENCE, cell_bits=8, adcs=64, lanes=8),
 }

@@ -1,4 +1,7 @@
-"""What happens inside the machine, by name: the phases that the trace shows and the cycle table counts."""
+"""What happens inside the machine, by name: the phases a clock belongs to, and the events that are counted.
+
+The trace, the counters, the golden machine and every report use these two lists and no other.
+"""
 
 from enum import IntEnum
 
@@ -6,7 +9,7 @@ from enum import IntEnum
 class Phase(IntEnum):
     """What the machine is doing in a clock; the ``trace_phase`` port carries the value.
 
-    Every clock between start and halt belongs to exactly one phase, so the phases add up to the cycle count.
+    Every clock between start and halt belongs to exactly one phase. All but ``WAIT`` add up to the cycle count.
     """
 
     IDLE = 0
@@ -14,7 +17,7 @@ class Phase(IntEnum):
     ISSUE = 1
     """Fetching and decoding an instruction."""
     PROGRAM = 2
-    """Writing the code memory into both arrays and reading it back."""
+    """Writing the code memory into both arrays, or reading it back."""
     DRIVE = 3
     """Rounding a vector to input codes and loading the DACs."""
     PREPARE = 4
@@ -24,4 +27,64 @@ class Phase(IntEnum):
     CONVERT = 6
     """Loop closed, sampling and converting all outputs, and judging the scan."""
     STORE = 7
-    """Writing the result codes into a vector."""
+    """Correcting the result codes and writing them into a vector."""
+    VECTOR = 8
+    """The vector unit adds, multiplies or rounds."""
+    SCALAR = 9
+    """The scalar unit divides or compares."""
+    STREAM = 10
+    """Words move between a memory and a stream."""
+    WAIT = 11
+    """A stream has no word to give or no room to take one; not counted as a cycle."""
+    WIPE = 12
+    """``zeroize`` overwrites the memories and the arrays."""
+
+
+class Event(IntEnum):
+    """What is counted, each in a register ``EVENT_<name>`` of 32 bits that wraps; ``zeroize`` and reset count as well.
+
+    The value is the event's place in every list of events.
+    """
+
+    ROW_WRITTEN = 0
+    """A row of one array was written."""
+    ROW_READ = 1
+    """A row of one array was read back."""
+    ROW_REWRITTEN = 2
+    """A row that read back wrong is written once more."""
+    DAC_UPDATED = 3
+    """An input code was loaded."""
+    LOOP_CLOSED = 4
+    """A loop switch closed."""
+    CLOSED_CLOCK_0 = 5
+    """A clock with the loop closed at bandwidth GBW."""
+    CLOSED_CLOCK_1 = 6
+    """A clock with the loop closed at bandwidth GBW / 2."""
+    CLOSED_CLOCK_2 = 7
+    """A clock with the loop closed at bandwidth GBW / 4."""
+    CLOSED_CLOCK_3 = 8
+    """A clock with the loop closed at bandwidth GBW / 8."""
+    SAMPLED = 9
+    """All outputs were sampled and held."""
+    CONVERTED = 10
+    """A converter finished an output code."""
+    CLIPPED = 11
+    """An attempt ended with an output at a rail."""
+    RANGE_MOVED = 12
+    """Auto-ranging moved a range."""
+    MULTIPLIED = 13
+    """A lane took a product into a sum."""
+    VECTOR_READ = 14
+    """A mantissa was read for an instruction; a word for several lanes counts once a lane."""
+    VECTOR_WRITTEN = 15
+    """A mantissa was written by an instruction."""
+    SLOT_READ = 16
+    """A matrix element was read for a product."""
+    CODE_READ = 17
+    """A word of the code memory was read for the arrays."""
+    FETCHED = 18
+    """An instruction word was read."""
+    BEAT_IN = 19
+    """A beat was taken from the input stream's buffer."""
+    BEAT_OUT = 20
+    """A beat was put into the output stream's buffer."""

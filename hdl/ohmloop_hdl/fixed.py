@@ -20,6 +20,35 @@ EXPONENT_MAX = (1 << (EXPONENT_BITS - 1)) - 1
 VECTORS = 16
 """Vector registers v0 to v15; v0 reads zero."""
 
+ELEMENT_BITS = 24
+"""Width of a matrix element in a slot and of a scalar's mantissa, SQ(1, 23): the narrow port of the multipliers."""
+
+SCALARS = 16
+"""Scalar registers k0 to k15; k0 reads one."""
+
+ONE_MANTISSA, ONE_EXPONENT = 1 << (ELEMENT_BITS - 2), 1
+"""What k0 reads: one half times two, for the format has no one."""
+
+ACCUMULATOR_BITS = 64
+"""Width of a sum of products before it is normalised."""
+
+PRODUCT_FRACTION = MANTISSA_BITS + ELEMENT_BITS - 2
+"""Fraction bits of a product of a mantissa and an element."""
+
+
+def guard_bits(size: int) -> int:
+    """G: bits by which sums are kept finer than single products, 8 - log2 N; N products and one addend still fit."""
+    return 9 - size.bit_length()
+
+OFFSET_FRACTION, OFFSET_BITS = 4, 16
+"""A measured offset of an output: signed, in 1/16 LSB."""
+
+GAIN_FRACTION, GAIN_BITS = 15, 16
+"""The gain of a converter channel, UQ(1, 15)."""
+
+GAIN_ONE = 1 << GAIN_FRACTION
+"""Gain 1, to which ``zeroize`` sets every channel."""
+
 
 def round_half_even(value: Value, shift: int) -> Value:
     """``value / 2^shift`` rounded to the nearest integer, halves to even; one bit wider than the floor.

@@ -1,6 +1,7 @@
 """From chip to Verilog: canonical port names, no machine paths, the same text every time."""
 
 import re
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -25,6 +26,9 @@ MACRO_SOURCES = ("ohmloop_macro.sv", "ohmloop_contract.sv")
 BLACK_BOX = "blackbox.v"
 """The macro for a synthesis flow: pins and nothing else."""
 
+PREFIXES = {"axil": "s_axil", "wishbone": "s_wb", "spi": "spi"}
+"""What the port names of each host bus begin with."""
+
 WAIVERS = "generated.vlt"
 """Verilator warnings that are waived in the generated chip, with the reasons."""
 
@@ -32,9 +36,9 @@ WAIVERS = "generated.vlt"
 class _Top(Elaboratable):
     """The chip with its macro, and the one clock domain of both."""
 
-    def __init__(self, config: ChipConfig):
+    def __init__(self, config: ChipConfig, host: str):
         self.config = config
-        self.chip = Chip(config)
+        self.chip = Chip(config, host)
         self.clk, self.rst = Signal(name="clk"), Signal(name="rst")
 
     def elaborate(self, platform):
@@ -62,19 +66,30 @@ def _ports(top: _Top) -> dict[str, tuple[Value, PortDirection]]:
         "rst": (top.rst, PortDirection.Input),
         "interrupt": (Value.cast(chip.interrupt), PortDirection.Output),
     }
-    for prefix, interface, inward in (("s_axil", chip.axil, wiring.Out), ("trace", chip.trace, wiring.In)):
-        signature = interface.signature.flip() if prefix == "s_axil" else interface.signature
-        for name, member in signature.members.items():
-            direction = PortDirection.Input if member.flow == inward else PortDirection.Output
-            ports[f"{prefix}_{name}"] = (Value.cast(getattr(interface, name)), direction)
+    for prefix, interface in ((PREFIXES[chip.host], getattr(chip, chip.host)), ("s_axis", chip.source),
+                              ("m_axis", chip.sink), ("trace", chip.trace)):
+        for name, member in interface.signature.members.items():
+            direction = PortDirection.Input if member.flow == wiring.In else PortDirection.Output
+            port = f"{prefix}_{name}"
+            if chip.host == "wishbone" and prefix == PREFIXES["wishbone"]:
+                port = _wishbone_port(name, direction)
+            ports[port] = (Value.cast(getattr(interface, name)), direction)
     return ports
 
 
-def chip_verilog(config: ChipConfig) -> str:
-    """Verilog of the chip, module :data:`TOP`, with an instance of :data:`MACRO` inside."""
-    top = _Top(config)
+def _wishbone_port(name: str, direction: PortDirection) -> str:
+    """Wishbone names data by its direction at the port, and every port by it once more."""
+    suffix = "i" if direction is PortDirection.Input else "o"
+    return f"{PREFIXES['wishbone']}_{name.removesuffix('_w').removesuffix('_r')}_{suffix}"
+
+
+@cache
+def chip_verilog(config: ChipConfig, host: str = "axil") -> str:
+    """Verilog of the chip with a host bus (:data:`ohmloop_hdl.chip.HOSTS`), module :data:`TOP`, with an instance of
+    :data:`MACRO` inside."""
+    top = _Top(config, host)
     text = verilog.convert(top, name=TOP, ports=_ports(top), strip_internal_attrs=True)
-    return _woken(_placeless(text))
+    return _woken(_blank(_placeless(text)))
 
 
 def _placeless(text: str) -> str:
@@ -82,25 +97,43 @@ def _placeless(text: str) -> str:
     return re.sub(r'^ *\(\* src = "[^"]*" \*\)\n', "", text, flags=re.MULTILINE)
 
 
+def _blank(text: str) -> str:
+    """Without initial contents of memories: the chip wipes them itself, and they were two thirds of the lines."""
+    return re.sub(r"^  initial begin\n(?:    \S+\[\d+\] = \S+;\n)+  end\n", "", text, flags=re.MULTILINE)
+
+
+_WAKER = r"\\\$auto\$verilog_backend\S+ "
+"""Name of the register that wakes the blocks of a module."""
+
+
 def _woken(text: str) -> str:
     """Make every ``always @*`` run once at time zero.
 
     Yosys wakes each of them with a register of its own that is declared with an initial value. Icarus sets declared
     values before any process waits, so there is no event, and a block whose inputs stay as they began stays unknown.
-    A nonblocking assignment comes after every process has started.
+    A nonblocking assignment comes after every process has started. Blocks of one assignment, which Yosys makes for the
+    rest of a signal that another block drives in part, have no waker and get that of their module.
     """
-    return re.sub(r"^  reg (\\\$auto\$verilog_backend\S+ +)= 0;$", r"  reg \1;\n  initial \1<= 0;", text,
-                  flags=re.MULTILINE)
+    text = re.sub(rf"^  reg ({_WAKER}+)= 0;$", r"  reg \1;\n  initial \1<= 0;", text, flags=re.MULTILINE)
+    return "".join(_single_woken(module) for module in re.split(r"(?<=\nendmodule\n)", text))
 
 
-def write_project(config: ChipConfig, out: Path) -> list[Path]:
+def _single_woken(module: str) -> str:
+    waker = re.search(rf"^  reg ({_WAKER})", module, re.MULTILINE)
+    if waker is None:
+        return module
+    return re.sub(r"^  always @\*\n    (.*;)$", lambda block: (
+        f"  always @* begin\n    if ({waker[1]}) begin end\n    {block[1]}\n  end"), module, flags=re.MULTILINE)
+
+
+def write_project(config: ChipConfig, out: Path, host: str = "axil") -> list[Path]:
     """Write everything a simulator or a synthesis flow needs for ``config`` into the folder ``out``.
 
     The chip, the black box of the macro and the real-number macro with its checker, the Verilator waivers of generated
     code, and ``files.f``, the list of simulation sources (relative to its own folder). Returns the paths written.
     """
     out.mkdir(parents=True, exist_ok=True)
-    texts = {f"{TOP}.v": chip_verilog(config)}
+    texts = {f"{TOP}.v": chip_verilog(config, host)}
     for package, names in (("ohmloop_hdl.macro", (*MACRO_SOURCES, BLACK_BOX)), ("ohmloop_hdl", (WAIVERS,))):
         texts |= {name: files(package).joinpath(name).read_text() for name in names}
     texts["files.f"] = "".join(f"{name}\n" for name in (WAIVERS, *MACRO_SOURCES, f"{TOP}.v"))

@@ -52,12 +52,19 @@ def doctor(
 
 
 @app.command()
-def verilog(config: Config = "chip64", out: Out = Path("build/verilog")):
+def verilog(
+    config: Config = "chip64",
+    out: Out = Path("build/verilog"),
+    host: Annotated[str, typer.Option(help="Host bus: axil, wishbone or spi.")] = "axil",
+):
     """Write the Verilog of a chip: sources, macro bodies, file list."""
     chip = config_named(config)
+    from ohmloop_hdl.chip import HOSTS
     from ohmloop_hdl.verilog import write_project
 
-    write_project(chip, out)
+    if host not in HOSTS:
+        raise InputError(f"--host must be one of {', '.join(HOSTS)}, not {host!r}")
+    write_project(chip, out, host)
 
 
 @app.command()

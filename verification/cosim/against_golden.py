@@ -9,13 +9,17 @@ import numpy as np
 
 from ohmloop.analog.cells import Die
 from ohmloop.analog.macro import NumpyMacro
-from ohmloop.engines.operations import Read, Trace
+from ohmloop.engines.operations import Read
 from ohmloop.engines.simulator import SimulatorEngine
+from ohmloop.engines.trace import Trace
 from ohmloop.golden.assembler import program
-from ohmloop.golden.machine import Machine, Run
+from ohmloop.golden.machine import Machine
+from ohmloop.golden.run import Run
+from ohmloop.golden.settings import Settings
 from ohmloop.host.comparison import compare
 from ohmloop.host.device import Device
-from ohmloop.host.job import Job, Outcome, job_script, predict, solve_job
+from ohmloop.host.job import SOURCE, Job, Outcome, job_script, predict
+from ohmloop.host.system import solve_job
 from ohmloop.plan.planner import plan_system
 from ohmloop.plan.scaling import Plan, scale_rhs
 from ohmloop_hdl.config import ChipConfig
@@ -105,10 +109,16 @@ def job_of(matrix: np.ndarray, b: np.ndarray, die: Die, **changes: int) -> Job:
     return planned_job(plan_system(matrix, die.config, die.params), b, die.config, SOLVE, **changes)
 
 
+def driven_job(codes: np.ndarray, mantissas: np.ndarray, settings: Settings, exponent: int = 0) -> Job:
+    """The job that solves for a vector as it stands, whatever a planner would say of the codes."""
+    return Job(codes, settings, SOLVE, {SOURCE: (mantissas, exponent)})
+
+
 def driven(job: Job, config: ChipConfig) -> np.ndarray:
     """What v1 of a job puts on the inputs, over 2^exponent: its mantissas rounded to input codes."""
     half = 1 << config.dac_bits - 1
-    levels = np.clip(np.rint(job.mantissas / (1 << 32 - config.dac_bits)), 1 - half, half - 1) / half
+    mantissas, _ = job.vectors[SOURCE]
+    levels = np.clip(np.rint(mantissas / (1 << 32 - config.dac_bits)), 1 - half, half - 1) / half
     levels[job.settings.vector_size:] = 0
     return levels
 
@@ -125,6 +135,6 @@ def product(job: Job, config: ChipConfig) -> np.ndarray:
 
 def error_lsb(job: Job, outcome: Outcome, exact: np.ndarray, config: ChipConfig) -> float:
     """Largest distance of a result from the exact one, in LSB of the range that gave it."""
-    scale = outcome.exponent - job.exponent
+    scale = outcome.exponent - job.vectors[SOURCE][1]
     values, lsb = outcome.mantissas * 2.0 ** (scale - 31), 2.0 ** (scale - (config.adc_bits - 1))
     return float(np.abs(values - exact)[:job.settings.vector_size].max() / lsb)

@@ -23,9 +23,11 @@ from ohmloop.engines.simulator import SimulatorEngine
 from ohmloop.ensembles import ENSEMBLES, STRUCTURED, ensemble, structured
 from ohmloop.errors import InputError
 from ohmloop.golden.assembler import program
-from ohmloop.golden.machine import Machine, Settings
+from ohmloop.golden.machine import Machine
+from ohmloop.golden.settings import Settings
 from ohmloop.host.comparison import compare
-from ohmloop.host.job import Job, job_script, predict, solve_job
+from ohmloop.host.job import SOURCE, Job, job_script, predict
+from ohmloop.host.system import solve_job
 from ohmloop.plan.planner import plan_system
 from ohmloop.plan.scaling import scale_rhs
 from ohmloop_hdl.config import CONFIGS, ChipConfig
@@ -104,7 +106,8 @@ def tie_jobs(config: ChipConfig, seed: int) -> Iterator[Job]:
     below[::2] = 0
     for codes in (np.eye(config.size, dtype=np.int64), np.eye(config.size, dtype=np.int64) + below):
         inputs = 2 * rng.integers(-10, 10, config.size) + 1
-        yield Job(diagonal * codes, inputs << (32 - config.dac_bits), 0, settings, program("solve"))
+        drive = inputs << 32 - config.dac_bits
+        yield Job(diagonal * codes, settings, program("solve"), {SOURCE: (drive, 0)})
 
 
 def run(engine: str, config_name: str, count: int, seed: int, params: AnalogParams) -> Tally:

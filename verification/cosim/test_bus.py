@@ -1,18 +1,36 @@
-"""The host bus of the generated chip under the AXI4-Lite master of cocotbext-axi, on both simulators.
+"""The host buses of the generated chip under masters that others wrote, on both simulators, against the byte model.
 
-Two chips: one with byte-wide codes in two lanes, one with half-word codes in four lanes of one code word each.
+AXI4-Lite on a chip with byte-wide codes in two lanes and two matrix slots; Wishbone on one with half-word codes in four
+lanes of one code word each; SPI on the smallest.
 """
 
 import pytest
 
 from ohmloop_hdl.config import ChipConfig, config_named
 
-CHIPS = {
-    "bytes": config_named("lab"),
-    "halves": ChipConfig(size=8, cell_bits=8, dac_bits=9, adc_bits=9, adcs=8, lanes=4),
-}
+BYTES = ChipConfig(size=8, adcs=4, lanes=2, slots=2)
+HALVES = ChipConfig(size=8, cell_bits=8, dac_bits=9, adc_bits=9, adcs=8, lanes=4)
+CHIPS = {"axil": BYTES, "wishbone": HALVES}
+"""The chip behind each parallel bus."""
 
 
-@pytest.mark.parametrize("chip", CHIPS)
-def test_every_access_does_what_the_byte_model_says(run_chip_bench, chip):
-    run_chip_bench(CHIPS[chip], "verification.cosim.bench_bus")
+@pytest.mark.parametrize("host", CHIPS)
+def test_every_access_does_what_the_byte_model_says(run_chip_bench, host):
+    run_chip_bench(CHIPS[host], "verification.cosim.bench_bus", host=host)
+
+
+@pytest.mark.parametrize("host", CHIPS)
+def test_random_accesses_in_every_state(run_chip_bench, host):
+    run_chip_bench(CHIPS[host], "verification.cosim.bench_states", host=host)
+
+
+def test_responses_wait_and_reads_and_writes_take_turns(run_chip_bench):
+    run_chip_bench(BYTES, "verification.cosim.bench_axil")
+
+
+def test_cycles_back_to_back_and_dropped(run_chip_bench):
+    run_chip_bench(HALVES, "verification.cosim.bench_wishbone", host="wishbone")
+
+
+def test_solve_over_four_wires(run_chip_bench):
+    run_chip_bench(config_named("tiny"), "verification.cosim.bench_spi", host="spi")

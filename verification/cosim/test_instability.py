@@ -10,13 +10,13 @@ from itertools import product
 
 import numpy as np
 import pytest
-from verification.cosim.against_golden import SOLVE, Pair, error_lsb, job_of, pair, solution
+from verification.cosim.against_golden import Pair, driven_job, error_lsb, job_of, pair, solution
 from verification.cosim.conftest import installed
 
 from ohmloop.analog.cells import Die
 from ohmloop.analog.params import AnalogParams
 from ohmloop.ensembles import ensemble
-from ohmloop.golden.machine import Settings
+from ohmloop.golden.settings import Settings
 from ohmloop.host.job import Job, Outcome
 from ohmloop.plan.planner import plan_system
 from ohmloop.plan.stability import unstable_eigenvalue
@@ -65,7 +65,7 @@ def forced(name: str, config: ChipConfig, interval: int, driven: bool) -> Job:
     """A case at full bandwidth; driven at half of full scale, or with a vector that says zero."""
     mantissas = np.where(np.arange(config.size) % 3, 1, -1) * (1 << 30)
     settings = Settings.reset(config, solve_interval=interval, drive_range=FIRST_RANGE[interval])
-    return Job(codes_of(name, config), mantissas, 0 if driven else EXPONENT_MIN, settings, SOLVE)
+    return driven_job(codes_of(name, config), mantissas, settings, 0 if driven else EXPONENT_MIN)
 
 
 def good(die: Die) -> Job:

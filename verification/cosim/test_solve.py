@@ -9,15 +9,24 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from verification.cosim.against_golden import SOLVE, Pair, error_lsb, job_of, pair, planned_job, product, solution
+from verification.cosim.against_golden import (
+    SOLVE,
+    Pair,
+    driven_job,
+    error_lsb,
+    job_of,
+    pair,
+    planned_job,
+    product,
+    solution,
+)
 from verification.cosim.conftest import installed
 
 from ohmloop.analog.cells import Die
 from ohmloop.analog.params import AnalogParams
 from ohmloop.ensembles import ENSEMBLES, STRUCTURED, ensemble, structured
 from ohmloop.golden.assembler import assemble
-from ohmloop.golden.machine import Settings
-from ohmloop.host.job import Job
+from ohmloop.golden.settings import Settings
 from ohmloop.plan.planner import plan_system
 from ohmloop.plan.scaling import Plan
 from ohmloop.plan.stability import UnstableError
@@ -80,7 +89,7 @@ def test_exact_ties(engine, work, config):
             x = np.array([(3, -1, 1, -3, 5, -5, 7)[i % 7] for i in range(chip.size)])
             drive = matrix @ x
             assert np.abs(drive).max() < 1 << chip.dac_bits - 1
-            job = Job(matrix * factor, drive << 32 - chip.dac_bits, 0, Settings.reset(chip, solve_interval=2000), SOLVE)
+            job = driven_job(matrix * factor, drive << 32 - chip.dac_bits, Settings.reset(chip, solve_interval=2000))
             before = both.ties
             outcome, run = both.run(job, name)
             assert both.ties - before == chip.size * len(run.scans) == 2 * chip.size
@@ -106,7 +115,7 @@ def test_what_has_not_settled_traps(engine, work):
             assert len(run.scans) == scans, f"time-out {timeout}: {len(run.scans)} scans"
             assert np.array_equal(outcome.mantissas, kept.mantissas) and outcome.exponent == kept.exponent
         again, _ = both.run(sound, "in time again")
-        assert again == replace(kept, mantissas=again.mantissas) and np.array_equal(again.mantissas, kept.mantissas)
+        assert again.same(kept)
 
 
 def test_outputs_outside_the_loop_are_not_judged(engine, work):
@@ -118,7 +127,7 @@ def test_outputs_outside_the_loop_are_not_judged(engine, work):
     with pair(engine, die, work) as both:
         for loop_size, drive_range in ((14, 0), (15, 2), (16, 2)):
             settings = Settings.reset(die.config, loop_size=loop_size)
-            outcome, run = both.run(Job(codes, drive << 24, 0, settings, SOLVE), f"{loop_size} in the loop")
+            outcome, run = both.run(driven_job(codes, drive << 24, settings), f"{loop_size} in the loop")
             assert outcome.status.trap == TrapCause.NONE and outcome.exponent == drive_range
             assert len(run.scans) == drive_range + 2
             exact = np.linalg.solve(codes / 15, np.where(np.arange(16) < loop_size, drive, 0))
@@ -128,7 +137,7 @@ def test_outputs_outside_the_loop_are_not_judged(engine, work):
         # The macro stays as it was at the first clip until the loop opens: a slow output is read too early twice.
         codes[2, 2], drive[2] = 1, 4
         settings = Settings.reset(die.config, loop_size=14, solve_interval=8)
-        _, run = both.run(Job(codes, drive << 24, 0, settings, SOLVE), "clipped early")
+        _, run = both.run(driven_job(codes, drive << 24, settings), "clipped early")
         assert [scan.clock for scan in run.scans] == [8, 47]
         assert np.array_equal(run.scans[0].codes, run.scans[1].codes) and run.scans[0].codes[2] < 50
 
@@ -147,7 +156,7 @@ def test_defective_cells_trap_verify(engine, work):
         for retries, limit in ((0, 2), (3, 0), (15, 2), (1, 3), (0, 0xFFFF)):
             settings = Settings.reset(chip, retries=retries, bad_limit=limit, write_cycles=2)
             what = f"{retries} retries, {limit} bad cells allowed"
-            outcome, run = both.run(Job(codes, np.full(chip.size, 1 << 29), 0, settings, SOLVE), what)
+            outcome, run = both.run(driven_job(codes, np.full(chip.size, 1 << 29), settings), what)
             assert outcome.status.bad_cells == 3, what
             assert (outcome.status.trap == TrapCause.VERIFY) == (limit < 3), what
             assert (not run.scans) == (limit < 3), what
@@ -171,7 +180,7 @@ def test_defective_cells_at_full_size(work):
     expected[[0, 0, 63, 40], [31, 32, 0, 63]] = True
     codes = 15 * np.eye(64, dtype=np.int64)
     with pair(installed("verilator"), die, work) as both:
-        outcome, _ = both.run(Job(codes, np.zeros(64, dtype=np.int64), 0, Settings.reset(die.config), SOLVE), "stuck")
+        outcome, _ = both.run(driven_job(codes, np.zeros(64, dtype=np.int64), Settings.reset(die.config)), "stuck")
         assert outcome.status.trap == TrapCause.VERIFY and outcome.status.bad_cells == 4
         check_map(both, expected)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 FLOORS = {
-    "ohmloop_hdl": ("config fixed isa events macro host.map host.window host.bus sequencer.traps",
-                    "convert.sar drive loop array vector sequencer.program host",
-                    "convert sequencer",
+    "ohmloop_hdl": ("config fixed isa events parity macro host.map host.window host.bus sequencer.traps sequencer.unit",
+                    "convert.sar drive array vector sequencer.program sequencer.counters host",
+                    "loop convert sequencer",
                     "chip",
                     "verilog"),
     "ohmloop": ("errors readers ensembles analog",

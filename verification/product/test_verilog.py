@@ -17,6 +17,7 @@ from ohmloop_hdl.verilog import BLACK_BOX, MACRO, TOP, chip_verilog
 PORTS = {"clk", "rst", "interrupt"} | {f"s_axil_{name}" for name in (
     "awaddr", "awprot", "awvalid", "awready", "wdata", "wstrb", "wvalid", "wready", "bresp", "bvalid", "bready",
     "araddr", "arprot", "arvalid", "arready", "rdata", "rresp", "rvalid", "rready")}
+PORTS |= {f"{stream}_{name}" for stream in ("s_axis", "m_axis") for name in ("tdata", "tlast", "tvalid", "tready")}
 """The canonical names; what starts with ``trace_`` comes on top."""
 
 

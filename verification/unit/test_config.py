@@ -10,12 +10,12 @@ from ohmloop_hdl.config import CONFIGS, REFERENCE, ChipConfig, ConfigError, bits
 
 def test_the_reference_is_the_default():
     assert CONFIGS["chip64"] is REFERENCE
-    assert asdict(ChipConfig()) == dict(size=64, cell_bits=4, dac_bits=8, adc_bits=8, adcs=8, lanes=4)
+    assert asdict(ChipConfig()) == dict(size=64, cell_bits=4, dac_bits=8, adc_bits=8, adcs=8, lanes=4, slots=1)
 
 
 @pytest.mark.parametrize(("name", "difference"), [
     ("tiny", dict(size=4, adcs=2, lanes=1)),
-    ("lab", dict(size=16, adcs=4, lanes=2)),
+    ("lab", dict(size=16, adcs=4, lanes=2, slots=2)),
     ("chip64", {}),
     ("chip64hp", dict(cell_bits=8, adcs=64, lanes=8)),
 ])
@@ -62,6 +62,11 @@ REFUSED: list[tuple[dict, str]] = [
     (dict(lanes=0), "lanes must be a power of two that divides adcs = 8, not 0"),
     (dict(size=8, adcs=8, lanes=4), "lanes must be at most size / codes_per_word = 2, not 4"),
     (dict(size=8, adcs=8, lanes=8, cell_bits=8), "lanes must be at most size / codes_per_word = 4, not 8"),
+    (dict(slots=0), "slots must be from 1 to 16 at size 64, not 0"),
+    (dict(slots=17), "slots must be from 1 to 16 at size 64, not 17"),
+    (dict(size=128, slots=17), "slots must be from 1 to 16 at size 128, not 17"),
+    (dict(size=4, adcs=1, lanes=1, slots=17), "slots must be from 1 to 16 at size 4, not 17"),
+    (dict(slots=1.0), "slots must be an int, not 1.0"),
     (dict(size=64.0), "size must be an int, not 64.0"),
     (dict(lanes=True), "lanes must be an int, not True"),
     (dict(adcs="8"), "adcs must be an int, not '8'"),
@@ -81,7 +86,7 @@ def test_every_field_is_refused_somewhere():
 @pytest.mark.parametrize("changes", [
     dict(size=4, adcs=4, lanes=1), dict(size=128), dict(cell_bits=3), dict(cell_bits=8), dict(dac_bits=6),
     dict(dac_bits=14), dict(adc_bits=6), dict(adc_bits=14), dict(adcs=64), dict(adcs=1, lanes=1),
-    dict(size=8, adcs=8, lanes=4, cell_bits=8),
+    dict(size=8, adcs=8, lanes=4, cell_bits=8), dict(slots=16), dict(size=128, slots=16),
 ])
 def test_the_bounds_themselves_are_allowed(changes: dict):
     assert {key: getattr(replace(REFERENCE, **changes), key) for key in changes} == changes

@@ -43,7 +43,7 @@ class BadCellMap(wiring.Component):
         m = Module()
         config = self.config
         word_bits = (self.words - 1).bit_length()
-        memory = m.submodules.memory = Memory(shape=config.size, depth=config.size, init=[])
+        memory = m.submodules.memory = Memory(shape=config.size, depth=config.size, init=[], attrs={"no_rw_check": "1"})
         write, read = memory.write_port(), memory.read_port()
         word = Signal(bits_for(self.words))
         m.d.sync += word.eq(self.window.address[:word_bits])

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from ohmloop_hdl.config import ChipConfig, bits_for
 from ohmloop_hdl.host.window import WindowPort
+from ohmloop_hdl.parity import checked, with_parity
 
 GRANULES = 4
 """Separately writable parts of a word, one a byte of the bus."""
@@ -16,8 +17,9 @@ class CodeMemory(wiring.Component):
     """N x N signed cell codes, one single-port memory a lane that holds the lane's columns.
 
     A word holds ``codes_per_word`` neighbouring codes of a row: signed bytes up to 7 cell bits, signed halves above.
-    Up to 7 cell bits only the bits that a code needs are kept; each byte of the bus has its own write enable. The most
-    negative number that fits, -2^cell_bits, is not a code; it reads back as written and is programmed as -C.
+    Up to 7 cell bits only the bits that a code needs are kept; each byte of the bus has its own write enable and parity
+    bit. The most negative number that fits, -2^cell_bits, is not a code; it reads back as written and is programmed as
+    -C.
 
     Parameters
     ----------
@@ -28,10 +30,12 @@ class CodeMemory(wiring.Component):
     -------
     window : In(WindowPort)
         Word address ``row * N/codes_per_word + word``.
+    bad_parity : In(1)
+        Words written through the window get wrong parity.
     row, word : In
         Word of every lane's block to read.
-    codes : Out(lanes*codes_per_word x signed(cell_bits + 1))
-        Codes of the ``row`` and ``word`` of the clock before, lane by lane.
+    codes, parity_error : Out(lanes*codes_per_word x signed(cell_bits + 1)), Out(1)
+        Codes of the ``row`` and ``word`` of the clock before, lane by lane; whether the parity of any is wrong.
 
     Latency
     -------
@@ -42,9 +46,11 @@ class CodeMemory(wiring.Component):
         self.config = config
         super().__init__({
             "window": In(WindowPort((config.size * config.size // config.codes_per_word - 1).bit_length())),
+            "bad_parity": In(1),
             "row": In(range(config.size)),
             "word": In(bits_for(config.code_words)),
             "codes": Out(data.ArrayLayout(signed(config.cell_bits + 1), config.lanes * config.codes_per_word)),
+            "parity_error": Out(1),
         })
 
     def elaborate(self, platform):
@@ -61,20 +67,24 @@ class CodeMemory(wiring.Component):
         address = Signal(range(config.size * config.code_words))
         m.d.comb += address.eq(Mux(self.window.select, Cat(host_word, host_row), Cat(self.word[:word_bits], self.row)))
 
-        read_words = []
+        read_words, errors = [], []
         for lane in range(config.lanes):
             memory = m.submodules[f"lane{lane}"] = Memory(
-                shape=granule * GRANULES, depth=config.size * config.code_words, init=[])
-            write, read = memory.write_port(granularity=granule), memory.read_port()
+                shape=(granule + 1) * GRANULES, depth=config.size * config.code_words, init=[],
+                attrs={"no_rw_check": "1"})
+            write, read = memory.write_port(granularity=granule + 1), memory.read_port()
             chosen = self.window.select & (host_lane == lane)
             m.d.comb += [
                 write.addr.eq(address),
                 write.en.eq(Mux(chosen, self.window.w_strobe, 0)),
-                write.data.eq(Cat(self.window.w_data.word_select(b, 8)[:granule] for b in range(GRANULES))),
+                write.data.eq(with_parity(
+                    [self.window.w_data.word_select(b, 8)[:granule] for b in range(GRANULES)], self.bad_parity)),
                 read.addr.eq(address),
                 read.en.eq(1),
             ]
-            codes = [read.data.word_select(c, granule * bytes_a_code)[:config.cell_bits + 1].as_signed()
+            granules, error = checked(read.data, granule)
+            errors.append(error)
+            codes = [Cat(granules).word_select(c, granule * bytes_a_code)[:config.cell_bits + 1].as_signed()
                      for c in range(config.codes_per_word)]
             m.d.comb += [self.codes[lane * config.codes_per_word + c].eq(code) for c, code in enumerate(codes)]
             sign_extended = Signal(32, name=f"word{lane}")
@@ -85,8 +95,9 @@ class CodeMemory(wiring.Component):
 
         lane_read = Signal(bits_for(config.lanes))
         m.d.sync += lane_read.eq(host_lane)
+        m.d.comb += self.parity_error.eq(Cat(errors).any())
         with m.Switch(lane_read):
-            for lane, word in enumerate(read_words):
+            for lane, (word, error) in enumerate(zip(read_words, errors, strict=True)):
                 with m.Case(lane):
-                    m.d.comb += self.window.r_data.eq(word)
+                    m.d.comb += [self.window.r_data.eq(word), self.window.r_error.eq(error)]
         return m

@@ -1,11 +1,14 @@
-"""The array controller: writes the code memory into both arrays and checks that it arrived."""
+"""The array controller: writes the code memory into both arrays, and checks that it arrived or is still there."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ohmloop_hdl.config import ChipConfig, bits_for
+from ohmloop_hdl.events import Phase
 from ohmloop_hdl.fixed import popcount
+from ohmloop_hdl.sequencer.traps import TrapCause
+from ohmloop_hdl.sequencer.unit import Unit
 
 
 class ArrayController(wiring.Component):
@@ -13,10 +16,12 @@ class ArrayController(wiring.Component):
 
     A row is loaded from the code memory once; its positive codes go to plane 0, the magnitudes of its negative codes to
     plane 1, zero to the other plane. The word line and the write data stand a clock before the write pulse and a clock
-    after it. ::
+    after it. A scrub reads each row first and writes only what differs. With ``refill`` each row of the code memory is
+    filled from the stream before it is loaded. ::
 
-        LOAD -> SELECT -> WRITE -> RELEASE -> READ -> CHECK -> RECORD -> next row
-                  ^---------- retry, other plane -------'
+        (REFILL ->) LOAD -> SELECT -> WRITE -> RELEASE -> READ -> CHECK -> RECORD -> next row
+                              |^--------- retry, other plane -------'|
+                              '-- scrub, first look -> READ          '
 
     Parameters
     ----------
@@ -25,10 +30,12 @@ class ArrayController(wiring.Component):
 
     Members
     -------
-    start, done : In(1), Out(1)
-        Begin in the next clock; last clock.
-    failed : Out(1)
-        With ``done``: more cells are bad than ``bad_limit`` allows.
+    control : In(Unit)
+        Start and end; faults: PARITY of a code that is loaded, VERIFY for more bad cells than ``bad_limit`` allows.
+    scrub, refill : In(1)
+        Look before writing; fill the code memory first.
+    row_start, row_done : Out(1), In(1)
+        Ask the stream unit for row ``code_row``.
     write_cycles : In(8)
         Width of the write pulse; 0 counts as 1. Unit: clocks.
     retries : In(4)
@@ -36,9 +43,13 @@ class ArrayController(wiring.Component):
     bad_limit : In(16)
         Bad cells that are tolerated.
     bad_count : Out(17)
-        Bad cells of the last programming.
-    code_row, code_word, codes : Out, Out, In
+        Bad cells of the last run.
+    repairs : Out(17)
+        Rows that the last scrub wrote again.
+    code_row, code_word, code_read, codes, parity_error
         Read port of the code memory.
+    rewritten : Out(1)
+        A row that read back wrong is written again (an event).
     map_write, map_row, map_bad : Out
         Write port of the bad-cell map.
     row, plane, write, write_data, read, sense
@@ -47,21 +58,29 @@ class ArrayController(wiring.Component):
     Latency
     -------
     N (N/(L cpw) + 2 + 2 (4 + write_cycles)) + 1 clocks, and 4 + write_cycles more for each retry; cpw codes a word.
+    A scrub looks in 3 clocks instead of 4 + write_cycles, which it spends only on what it writes. A refill costs
+    N/cpw + 3 clocks a row more.
     """
 
     def __init__(self, config: ChipConfig):
         self.config = config
         super().__init__({
-            "start": In(1),
-            "done": Out(1),
-            "failed": Out(1),
+            "control": In(Unit()),
+            "scrub": In(1),
+            "refill": In(1),
+            "row_start": Out(1),
+            "row_done": In(1),
             "write_cycles": In(8),
             "retries": In(4),
             "bad_limit": In(16),
             "bad_count": Out(17),
+            "repairs": Out(17),
             "code_row": Out(range(config.size)),
             "code_word": Out(bits_for(config.code_words)),
+            "code_read": Out(1),
             "codes": In(data.ArrayLayout(signed(config.cell_bits + 1), config.lanes * config.codes_per_word)),
+            "parity_error": In(1),
+            "rewritten": Out(1),
             "map_write": Out(1),
             "map_row": Out(range(config.size)),
             "map_bad": Out(config.size),
@@ -81,13 +100,21 @@ class ArrayController(wiring.Component):
         pulse = Signal(8)
         tries = Signal(4)
         mismatch, bad = Signal(config.size), Signal(config.size)
+        looks = Signal()
+        """The row is read before anything is written to it."""
+        # What was counted outlives a trap; each run starts it anew.
+        bad_count, repairs = (Signal(17, name=name, reset_less=True) for name in ("bad", "repaired"))
+        control = self.control
 
         self._row_buffer(m, load)
         m.d.comb += [
+            control.phase.eq(Phase.PROGRAM),
             self.code_row.eq(row),
             self.code_word.eq(load),
             self.map_row.eq(row),
             self.map_bad.eq(bad),
+            self.bad_count.eq(bad_count),
+            self.repairs.eq(repairs),
         ]
         differs = Cat(
             (self.sense.word_select(j, config.cell_bits) ^ self.write_data.word_select(j, config.cell_bits)).any()
@@ -97,18 +124,37 @@ class ArrayController(wiring.Component):
             m.d.sync += self.row.eq(Cat(row == i for i in range(config.size)))
             m.next = "SELECT"
 
+        def next_row():
+            m.d.sync += load.eq(0)
+            with m.If(self.refill):
+                m.next = "REFILL"
+            with m.Else():
+                m.next = "LOAD"
+
         with m.FSM(name="array"):
             with m.State("IDLE"):
-                with m.If(self.start):
-                    m.d.sync += [row.eq(0), load.eq(0), self.bad_count.eq(0)]
+                with m.If(control.start):
+                    m.d.sync += [row.eq(0), bad_count.eq(0), repairs.eq(0)]
+                    next_row()
+            with m.State("REFILL"):
+                m.d.comb += self.row_start.eq(1)
+                m.next = "REFILLING"
+            with m.State("REFILLING"):
+                with m.If(self.row_done):
                     m.next = "LOAD"
             with m.State("LOAD"):
-                m.d.sync += [load.eq(load + 1), self.plane.eq(0), tries.eq(0), bad.eq(0)]
-                with m.If(load == config.code_words):
+                m.d.comb += self.code_read.eq(load != config.code_words)
+                m.d.sync += [load.eq(load + 1), self.plane.eq(0), tries.eq(0), bad.eq(0), looks.eq(self.scrub)]
+                with m.If((load != 0) & self.parity_error):
+                    m.d.comb += control.fault.eq(TrapCause.PARITY)
+                    m.next = "IDLE"
+                with m.Elif(load == config.code_words):
                     select()
             with m.State("SELECT"):
-                m.d.sync += [pulse.eq(self.write_cycles), self.write.eq(1)]
+                m.d.sync += [pulse.eq(self.write_cycles), self.write.eq(~looks), self.read.eq(looks)]
                 m.next = "WRITE"
+                with m.If(looks):
+                    m.next = "READ"
             with m.State("WRITE"):
                 m.d.sync += pulse.eq(pulse - 1)
                 with m.If(pulse <= 1):
@@ -121,23 +167,28 @@ class ArrayController(wiring.Component):
                 m.d.sync += [self.read.eq(0), self.row.eq(0), mismatch.eq(differs)]
                 m.next = "CHECK"
             with m.State("CHECK"):
-                with m.If(mismatch.any() & (tries < self.retries)):
-                    m.d.sync += tries.eq(tries + 1)
+                m.d.sync += looks.eq(0)
+                with m.If(mismatch.any() & (looks | (tries < self.retries))):
+                    m.d.comb += self.rewritten.eq(1)
+                    m.d.sync += [tries.eq(Mux(looks, 0, tries + 1)), repairs.eq(repairs + looks)]
                     select()
                 with m.Else():
-                    m.d.sync += [bad.eq(bad | mismatch), tries.eq(0), self.plane.eq(1)]
+                    m.d.sync += [bad.eq(bad | mismatch), tries.eq(0), self.plane.eq(1), looks.eq(self.scrub)]
                     with m.If(self.plane):
                         m.next = "RECORD"
                     with m.Else():
                         select()
             with m.State("RECORD"):
                 m.d.comb += self.map_write.eq(1)
-                m.d.sync += [self.bad_count.eq(self.bad_count + popcount(bad)), row.eq(row + 1), load.eq(0)]
-                m.next = "LOAD"
+                m.d.sync += [bad_count.eq(bad_count + popcount(bad)), row.eq(row + 1)]
+                next_row()
                 with m.If(row == config.size - 1):
                     m.next = "FINISH"
             with m.State("FINISH"):
-                m.d.comb += [self.done.eq(1), self.failed.eq(self.bad_count > self.bad_limit)]
+                with m.If(bad_count > self.bad_limit):
+                    m.d.comb += control.fault.eq(TrapCause.VERIFY)
+                with m.Else():
+                    m.d.comb += control.done.eq(1)
                 m.next = "IDLE"
         return m
 

@@ -27,23 +27,23 @@ class ConverterBank(wiring.Component):
     start : In(1)
         Begin a scan in the next clock; the held outputs must be valid from then on.
     done : Out(1)
-        High in the last clock of the scan; ``agree``, ``peak`` and ``nonzero`` are valid from the next clock.
+        High in the last clock of the scan; ``agree`` and ``peak`` are valid from the next clock.
     tolerance : In(4)
         Largest difference between scans that counts as agreement. Unit: LSB.
-    loop_size, vector_size : In
-        Outputs that are judged; outputs that count as result.
+    loop_size : In
+        Outputs that are judged.
     agree : Out(1)
         Every judged output is within the tolerance of the scan before.
     peak : Out(adc_bits - 1)
         Bitwise OR of the magnitudes of all judged codes: its top bit gives the largest code's power of two.
-    nonzero : Out(1)
-        Some result code is not zero.
     index, codes : In, Out(lanes x signed(adc_bits))
         Reads element ``index`` of every lane's block; combinational.
     stored : Out(1)
         High in each clock that stores codes (for the trace, with ``mux`` and ``latest``).
     latest : Out(adcs x signed(adc_bits))
         Codes being stored.
+    wipe, wipe_address : In(1), In
+        Overwrite the kept codes, one step of all converters a clock.
     mux, trial, above
         As in the macro contract.
 
@@ -60,14 +60,14 @@ class ConverterBank(wiring.Component):
             "done": Out(1),
             "tolerance": In(4),
             "loop_size": In(range(config.size + 1)),
-            "vector_size": In(range(config.size + 1)),
             "agree": Out(1),
             "peak": Out(config.adc_bits - 1),
-            "nonzero": Out(1),
             "index": In(range(config.block)),
             "codes": Out(data.ArrayLayout(code, config.lanes)),
             "stored": Out(1),
             "latest": Out(data.ArrayLayout(code, config.adcs)),
+            "wipe": In(1),
+            "wipe_address": In(config.mux_bits),
             "mux": Out(config.mux_bits),
             "trial": Out(config.adcs * config.adc_bits),
             "above": In(config.adcs),
@@ -123,15 +123,15 @@ class ConverterBank(wiring.Component):
         self.previous = [Signal(signed(config.adc_bits), name=f"previous{a}") for a in range(config.adcs)]
         for a, sar in enumerate(sars):
             if config.mux_steps == 1:
-                with m.If(self.stored):
-                    m.d.sync += self.previous[a].eq(sar.result)
+                with m.If(self.stored | self.wipe):
+                    m.d.sync += self.previous[a].eq(Mux(self.wipe, 0, sar.result))
                 continue
             codes = m.submodules[f"codes{a}"] = Memory(shape=signed(config.adc_bits), depth=config.mux_steps, init=[])
             write, read = codes.write_port(), codes.read_port(domain="comb")
             m.d.comb += [
-                write.addr.eq(self.mux),
-                write.en.eq(self.stored),
-                write.data.eq(sar.result),
+                write.addr.eq(Mux(self.wipe, self.wipe_address, self.mux)),
+                write.en.eq(self.stored | self.wipe),
+                write.data.eq(Mux(self.wipe, 0, sar.result)),
                 read.addr.eq(address),
                 self.previous[a].eq(read.data),
             ]
@@ -143,9 +143,9 @@ class ConverterBank(wiring.Component):
                         m.d.comb += self.codes[lane].eq(self.previous[lane * converters + c])
 
     def _judge(self, m: Module, sars: list[Sar]):
-        """Agreement, peak and zero test, accumulated over the scan."""
+        """Agreement and peak, accumulated over the scan."""
         config = self.config
-        peak, differs, nonzero = [], [], []
+        peak, differs = [], []
         for a, sar in enumerate(sars):
             output = Signal(range(config.size), name=f"output{a}")
             m.d.comb += output.eq(a * config.mux_steps + self.mux)
@@ -154,9 +154,8 @@ class ConverterBank(wiring.Component):
             m.d.comb += difference.eq(sar.result - self.previous[a])
             differs.append(in_loop & ((difference > self.tolerance) | (difference < -self.tolerance)))
             peak.append(Mux(in_loop, magnitude(sar.result), 0))
-            nonzero.append((output < self.vector_size) & sar.result.any())
         with m.If(self.start):
-            m.d.sync += [self.agree.eq(1), self.peak.eq(0), self.nonzero.eq(0)]
+            m.d.sync += [self.agree.eq(1), self.peak.eq(0)]
         with m.Elif(self.stored):
             peaks = 0
             for value in peak:
@@ -164,5 +163,4 @@ class ConverterBank(wiring.Component):
             m.d.sync += [
                 self.agree.eq(self.agree & ~Cat(differs).any()),
                 self.peak.eq(self.peak | peaks),
-                self.nonzero.eq(self.nonzero | Cat(nonzero).any()),
             ]

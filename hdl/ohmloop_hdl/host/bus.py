@@ -16,7 +16,7 @@ class RegisterBus(wiring.Signature):
 
     Members
     -------
-    address : Out(20)
+    address : Out(24)
         Byte address; the low two bits are ignored.
     r_stb, w_stb : Out(1)
         Read; write.

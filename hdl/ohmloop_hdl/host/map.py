@@ -8,26 +8,33 @@ from systemrdl.compiler import RDLCompiler
 from systemrdl.node import AddrmapNode, FieldNode, MemNode, RegNode
 
 from ohmloop_hdl.config import ChipConfig
-from ohmloop_hdl.fixed import VECTORS
+from ohmloop_hdl.fixed import SCALARS, VECTORS
 from ohmloop_hdl.isa import PROGRAM_WORDS
 
 RDL_FILE = Path(__file__).with_name("registers.rdl")
 
-ADDRESS_BITS = 20
+ADDRESS_BITS = 24
 """Width of a byte address on the host buses."""
 
-WINDOW_LOW = 16
+WINDOW_LOW = 20
 """Address bits from here up choose the registers (0) or a window (1 and above)."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """A memory on the bus: byte address of its first word, words, and whether it can be written."""
+    """A memory on the bus: byte address of its first word, words, whether it can be written, and whether a lock closes
+    its read-back."""
 
     name: str
     address: int
     words: int
     writable: bool
+    secret: bool
+
+    @property
+    def number(self) -> int:
+        """What the address bits from :data:`WINDOW_LOW` up hold."""
+        return self.address >> WINDOW_LOW
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,8 @@ def rdl_parameters(config: ChipConfig) -> dict[str, int]:
         "MAP_WORDS": max(1, config.size // 32),
         "PROGRAM_WORDS": PROGRAM_WORDS,
         "VECTORS": VECTORS,
+        "SCALAR_COUNT": SCALARS,
+        "SLOT_COUNT": config.slots,
     }
 
 
@@ -96,7 +105,8 @@ def address_map(config: ChipConfig) -> AddressMap:
                     reset_value(field))
         elif isinstance(node, MemNode):
             windows[node.inst_name] = Window(
-                node.inst_name, node.absolute_address, node.get_property("mementries"), node.is_sw_writable)
+                node.inst_name, node.absolute_address, node.get_property("mementries"), node.is_sw_writable,
+                bool(node.get_property("secret")))
     return AddressMap(registers, fields, windows)
 
 

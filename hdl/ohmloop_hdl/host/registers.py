@@ -82,9 +82,9 @@ class RegisterBank(wiring.Component):
             write = selected & bus.w_stb & allowed
             for field in fields:
                 self._storage(m, field, write)
-        m.d.comb += self.interrupt.eq(
-            self.value["INTR_STATE.done"] & self.value["INTR_ENABLE.done"]
-            | self.value["INTR_STATE.trap"] & self.value["INTR_ENABLE.trap"])
+        m.d.comb += self.interrupt.eq(Cat(
+            self.value[f"INTR_STATE.{field.inst_name}"] & self.value[f"INTR_ENABLE.{field.inst_name}"]
+            for register in self._registers if register.inst_name == "INTR_STATE" for field in register.fields()).any())
         return m
 
     def _read_value(self, field: FieldNode):
@@ -106,6 +106,8 @@ class RegisterBank(wiring.Component):
             with m.If(write):
                 if field.get_property("onwrite") == OnWriteType.woclr:
                     m.d.sync += value.eq(value & ~written)
+                elif field.get_property("onwrite") == OnWriteType.woset:
+                    m.d.sync += value.eq(value | written)
                 elif field.get_property("singlepulse"):
                     m.d.sync += value.eq(written)
                 else:

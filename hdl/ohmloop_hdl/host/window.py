@@ -20,8 +20,8 @@ class WindowPort(wiring.Signature):
         Word address.
     w_strobe, w_data : Out(4), Out(32)
         Bytes to write in this clock, little-endian.
-    r_data : In(32)
-        Word at the ``address`` of the clock before.
+    r_data, r_error : In(32), In(1)
+        Word at the ``address`` of the clock before, and whether its parity is wrong.
     """
 
     def __init__(self, address_bits: int):
@@ -31,4 +31,5 @@ class WindowPort(wiring.Signature):
             "w_strobe": Out(4),
             "w_data": Out(32),
             "r_data": In(32),
+            "r_error": In(1),
         })

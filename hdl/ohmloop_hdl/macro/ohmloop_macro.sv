@@ -658,10 +658,10 @@ module ohmloop_macro #(
             if (new_drive) change_drive;
             if (pending < MAX_CLOCKS) pending = pending + 1;
         end
-        last_sample = sample === 1'b1;
-        last_mode = mode;
-        last_dac = dac;
-        last_range = drive_range;
+        last_sample <= sample === 1'b1;
+        last_mode <= mode;
+        last_dac <= dac;
+        last_range <= drive_range;
     end
 
     ohmloop_contract #(.N(N), .CELL_BITS(CELL_BITS), .DAC_BITS(DAC_BITS), .ADC_BITS(ADC_BITS), .ADCS(ADCS)) contract (

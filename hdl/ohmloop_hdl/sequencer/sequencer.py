@@ -1,198 +1,281 @@
 """The sequencer: fetch, issue, wait, retire or trap."""
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ohmloop_hdl.config import ChipConfig
 from ohmloop_hdl.events import Phase
-from ohmloop_hdl.fixed import EXPONENT_BITS, EXPONENT_MAX, EXPONENT_MIN
-from ohmloop_hdl.isa import CODE, HALT, INSTRUCTIONS, INV, MUL, OPCODE_BITS, OPCODE_LOW, PROG, D, Operand, S
+from ohmloop_hdl.host.windows import WORD_BITS
+from ohmloop_hdl.isa import (
+    AXPY,
+    BLE,
+    CODE,
+    COUNT,
+    DIV,
+    DOT,
+    HALT,
+    INSTRUCTIONS,
+    INV,
+    KIND,
+    LD,
+    LOOP,
+    MAT,
+    MUL,
+    OPCODE_LOW,
+    PROG,
+    SCRUB,
+    SETC,
+    SLOT,
+    ST,
+    TARGET,
+    C,
+    D,
+    Instruction,
+    Operand,
+)
+from ohmloop_hdl.sequencer.counters import LoopCounters
 from ohmloop_hdl.sequencer.program import PC_BITS
 from ohmloop_hdl.sequencer.traps import TrapCause
-from ohmloop_hdl.vector.banks import VECTOR_BITS
+from ohmloop_hdl.sequencer.unit import Unit
+
+UNITS: dict[str, tuple[Instruction, ...]] = {
+    "vector": (AXPY, MAT, DOT),
+    "scalar": (DIV, BLE),
+    "loop": (INV, MUL),
+    "array": (PROG, SCRUB),
+    "stream": (LD, ST),
+}
+"""Who executes what; the sequencer itself does the rest."""
+
+
+def field(word: Value, operand: Operand) -> Value:
+    """The bits of an operand in an instruction word."""
+    return word[operand.low:operand.low + operand.width]
 
 
 class Sequencer(wiring.Component):
     """Runs a program: one instruction at a time, from fetch to retirement, before the next is fetched.
 
-    ``INV`` and ``MUL`` walk the source vector once into the DACs while the loop controller prepares the amplifiers,
-    wait for it, and walk the result codes once into the destination. The exponent of the result is decided when the
-    loop is done, before anything is written: INV: exponent of s + drive_range; MUL: exponent of s + log2 N +
-    2 feedback - 4; all codes zero: zero.
+    Out of reset it wipes the chip (``wiping``): all windows word by word, then both arrays by programming the zeros
+    that are in the code memory now, then the accumulators by adding zeros. ::
+
+        BEGIN -> WIPE -> ARRAYS -> SUMS -> HALTED -> FETCH -> DECODE -> RUN -> FETCH
+           '------------------------------'  ^----------------'---------'
 
     Parameters
     ----------
     config : ChipConfig
-        Sizes and widths.
+        Number of matrix slots.
+    wipe_words : int
+        Words that the wipe walks over.
 
     Members
     -------
-    start, entry : In(1), In(8)
-        Begin at program address ``entry``; ignored while running.
+    start, entry, clear : In(1), In(8), In(1)
+        Begin at program address ``entry``, or forget how the last run ended; ignored while running.
+    wiping : In(1)
+        Wipe first; looked at when reset ends.
+    wiped : Out(1)
+        One clock: the wipe is done.
+    wipe, wipe_address : Out(1), Out(18)
+        Overwrite this word of every window.
     halted : Out(1)
         Nothing runs.
     halted_by, trapped : Out(1)
-        One clock: HALT retired; a trap was taken.
+        One clock: HALT retired; a trap is taken.
     halt_code, trap_cause : Out(8), Out(TrapCause)
         Of the last run.
-    pc, instruction : Out(8), In(32)
+    pc, instruction, parity_error : Out(8), In(32), In(1)
         To and from program memory; while halted, ``pc`` is the address of the instruction that stopped the run.
-    cycles : Out(32)
-        Clocks from start to halt of the last run; wraps.
-    index : Out
-        Element within a block that is driven or stored.
-    r_vector, r_exponent, w_vector, w_enable, w_exponent, w_exponent_enable
-        Ports of the vector banks.
-    drive : Out(1)
-        The mantissas of the ``index`` of the clock before are on the banks' read port: load the DACs.
-    drive_index : Out
-        That index.
-    array_start, array_done, array_failed
-        Array controller.
-    loop_start, multiply, loading, loop_done, clip_trap, settle_trap, loop_phase
-        Loop controller; ``loading`` is high until the last clock of the walk into the DACs.
-    nonzero, drive_range, feedback : In
-        Verdict of the converter bank; ranges of the attempt that gave the result.
-    phase, retired, fetched : Out
-        For the trace: what the machine does; an instruction retires; its word.
+    cycles, waits : Out(32)
+        Clocks of the last run, waits for streams apart; wrap.
+    watchdog : In(32)
+        Clocks that an instruction may take; 0 is no limit.
+    usable : In(1)
+        What the instruction uses is valid.
+    word, fetched, started, retired : Out(32), Out(1), Out(1), Out(1)
+        The instruction that is decoded or in work; it was read; it is given to a unit; it retires.
+    taken : In(1)
+        With ``done`` of the scalar unit: the comparison holds.
+    phase : Out(Phase)
+        For the trace.
+    vector, scalar, loop, array, stream : Out(Unit)
+        The units that execute (:data:`UNITS`).
 
     Latency
     -------
-    ``docs/timing.md``: fetch and decode 2, drive N/L + 1, store N/L + 1 clocks.
+    ``docs/timing.md``: fetch and decode 2 clocks, which is all for SETC, LOOP and HALT.
     """
 
-    def __init__(self, config: ChipConfig):
+    def __init__(self, config: ChipConfig, wipe_words: int):
         self.config = config
-        exponent = signed(EXPONENT_BITS)
+        self.wipe_words = wipe_words
         super().__init__({
-            "start": In(1), "entry": In(PC_BITS), "halted": Out(1, init=1),  # type: ignore[call-arg]
-            "halted_by": Out(1), "trapped": Out(1), "halt_code": Out(8), "trap_cause": Out(TrapCause),
-            "pc": Out(PC_BITS), "instruction": In(32), "cycles": Out(32),
-            "index": Out(range(config.block)),
-            "r_vector": Out(VECTOR_BITS), "r_exponent": In(exponent),
-            "w_vector": Out(VECTOR_BITS), "w_enable": Out(1),
-            "w_exponent": Out(exponent), "w_exponent_enable": Out(1),
-            "drive": Out(1), "drive_index": Out(range(config.block)),
-            "array_start": Out(1), "array_done": In(1), "array_failed": In(1),
-            "loop_start": Out(1), "multiply": Out(1), "loading": Out(1), "loop_done": In(1),
-            "clip_trap": In(1), "settle_trap": In(1), "loop_phase": In(Phase),
-            "nonzero": In(1), "drive_range": In(3), "feedback": In(2),
-            "phase": Out(Phase), "retired": Out(1), "fetched": Out(32),
-        })
+            "start": In(1), "entry": In(PC_BITS), "clear": In(1),
+            "wiping": In(1), "wiped": Out(1), "wipe": Out(1), "wipe_address": Out(WORD_BITS),
+            "halted": Out(1), "halted_by": Out(1), "trapped": Out(1), "halt_code": Out(8), "trap_cause": Out(TrapCause),
+            "pc": Out(PC_BITS), "instruction": In(32), "parity_error": In(1),
+            "cycles": Out(32), "waits": Out(32), "watchdog": In(32),
+            "usable": In(1), "word": Out(32), "fetched": Out(1), "started": Out(1), "retired": Out(1), "taken": In(1),
+            "phase": Out(Phase),
+        } | {name: Out(Unit()) for name in UNITS})
 
     def elaborate(self, platform):
         m = Module()
-        config = self.config
-        last_index = self.index == config.block - 1
-        word = Signal(32)
+        units = [getattr(self, name) for name in UNITS]
+        kept = Signal(32)
         """The instruction in work."""
-
-        def operand(word, which: Operand):
-            return word[which.low:which.low + which.width]
-
-        def trap(cause: TrapCause):
-            m.d.comb += self.trapped.eq(1)
-            m.d.sync += [self.trap_cause.eq(cause), self.halted.eq(1)]
-            m.next = "HALTED"
-
-        def retire():
-            m.d.comb += self.retired.eq(1)
-            m.d.sync += self.pc.eq(self.pc + 1)
-            m.next = "FETCH"
-
+        self._counters = m.submodules.counters = LoopCounters()
+        done, fault, safe, waiting, expired = (Signal(shape, name=name) for name, shape in (
+            ("done", 1), ("fault", TrapCause), ("safe", 1), ("waiting", 1), ("expired", 1)))
+        spent = Signal(32)
+        """Clocks of the instruction before this one, waits left out."""
         m.d.comb += [
-            self.r_vector.eq(operand(word, S)),
-            self.w_vector.eq(operand(word, D)),
-            self.fetched.eq(word),
+            self.word.eq(kept),
+            done.eq(_any(unit.done for unit in units)),
+            fault.eq(_any(Value.cast(unit.fault) for unit in units)),
+            safe.eq(_any(unit.safe for unit in units)),
+            waiting.eq(_any(unit.waiting for unit in units)),
+            expired.eq((self.watchdog != 0) & (spent + 1 >= self.watchdog) & ~waiting & ~safe),
+            self._counters.index.eq(field(self.word, C)),
         ]
-        m.d.sync += [self.drive.eq(0), self.drive_index.eq(self.index)]
-        with m.If(~self.halted):
+        with m.If(~waiting):
+            m.d.sync += spent.eq(spent + 1)
+
+        def counted():
             m.d.sync += self.cycles.eq(self.cycles + 1)
 
         with m.FSM(name="sequencer"):
+            with m.State("BEGIN"):
+                with m.If(self.wiping):
+                    m.next = "WIPE"
+                with m.Else():
+                    self._halt(m)
+            self._wipe_states(m, kept)
             with m.State("HALTED"):
-                m.d.comb += self.phase.eq(Phase.IDLE)
+                m.d.comb += self.halted.eq(1)
+                with m.If(self.start | self.clear):
+                    m.d.sync += [self.pc.eq(0), self.halt_code.eq(0), self.trap_cause.eq(TrapCause.NONE)]
                 with m.If(self.start):
-                    m.d.sync += [
-                        self.halted.eq(0), self.pc.eq(self.entry), self.cycles.eq(0),
-                        self.halt_code.eq(0), self.trap_cause.eq(TrapCause.NONE),
-                    ]
+                    m.d.sync += [self.pc.eq(self.entry), self.cycles.eq(0), self.waits.eq(0)]
                     m.next = "FETCH"
             with m.State("FETCH"):
                 m.d.comb += self.phase.eq(Phase.ISSUE)
+                m.d.sync += spent.eq(1)
+                counted()
                 m.next = "DECODE"
             with m.State("DECODE"):
-                m.d.comb += self.phase.eq(Phase.ISSUE)
-                m.d.comb += self.fetched.eq(self.instruction)
-                m.d.sync += [word.eq(self.instruction), self.index.eq(0)]
-                self._decode(m, trap, operand)
-            with m.State("PROGRAM"):
-                m.d.comb += self.phase.eq(Phase.PROGRAM)
-                with m.If(self.array_done & self.array_failed):
-                    trap(TrapCause.VERIFY)
-                with m.Elif(self.array_done):
-                    retire()
-            with m.State("DRIVE"):
-                m.d.comb += [self.phase.eq(Phase.DRIVE), self.loading.eq(1)]
-                m.d.sync += [self.index.eq(self.index + 1), self.drive.eq(1)]
-                with m.If(last_index):
-                    m.d.sync += self.index.eq(0)
-                    m.next = "DRIVE_LAST"
-            with m.State("DRIVE_LAST"):
-                m.d.comb += self.phase.eq(Phase.DRIVE)
-                m.next = "LOOP"
-            with m.State("LOOP"):
-                m.d.comb += self.phase.eq(self.loop_phase)
-                with m.If(self.loop_done):
-                    self._decide_exponent(m, trap)
-                with m.Elif(self.clip_trap):
-                    trap(TrapCause.CLIP)
-                with m.Elif(self.settle_trap):
-                    trap(TrapCause.SETTLE)
-            with m.State("STORE"):
-                m.d.comb += [self.phase.eq(Phase.STORE), self.w_enable.eq(self.w_vector != 0)]
-                m.d.sync += self.index.eq(self.index + 1)
-                with m.If(last_index):
-                    m.next = "STORE_LAST"
-            with m.State("STORE_LAST"):
-                m.d.comb += [self.phase.eq(Phase.STORE), self.w_exponent_enable.eq(1)]
-                retire()
+                m.d.comb += [self.phase.eq(Phase.ISSUE), self.fetched.eq(1), self.word.eq(self.instruction)]
+                m.d.sync += kept.eq(self.instruction)
+                counted()
+                with m.If(self.parity_error):
+                    self._trap(m, TrapCause.PARITY)
+                with m.Else():
+                    self._decode(m)
+            with m.State("RUN"):
+                for name, instructions in UNITS.items():
+                    with m.If(_one_of(self.word, instructions)):
+                        m.d.comb += self.phase.eq(getattr(self, name).phase)
+                with m.If(waiting):
+                    m.d.comb += self.phase.eq(Phase.WAIT)
+                    m.d.sync += self.waits.eq(self.waits + 1)
+                with m.Else():
+                    counted()
+                with m.If(done):
+                    self._retire(m, _one_of(self.word, (BLE,)) & self.taken)
+                with m.Elif(expired & (fault != TrapCause.PARITY)):
+                    self._trap(m, TrapCause.WATCHDOG)
+                with m.Elif(fault != TrapCause.NONE):
+                    self._trap(m, fault)
         return m
 
-    def _decode(self, m: Module, trap, operand):
-        """Dispatch by operation code; what matches no row of the table, or sets an unused bit, is illegal."""
+    def _wipe_states(self, m: Module, kept: Signal):
+        """Windows, arrays, accumulators; the instructions that do the last two are given to the units directly."""
+        begun = Signal()
+        with m.State("WIPE"):
+            m.d.comb += [self.phase.eq(Phase.WIPE), self.wipe.eq(1), self._counters.set.eq(1),
+                         self._counters.index.eq(self.wipe_address)]
+            m.d.sync += [self.wipe_address.eq(self.wipe_address + 1), kept.eq(PROG.encode(0)), begun.eq(0)]
+            with m.If(self.wipe_address == self.wipe_words - 1):
+                m.next = "ARRAYS"
+        with m.State("ARRAYS"):
+            m.d.comb += [self.phase.eq(Phase.WIPE), self.array.start.eq(~begun)]
+            m.d.sync += begun.eq(1)
+            with m.If(self.array.done | (self.array.fault != TrapCause.NONE)):
+                m.d.sync += [kept.eq(AXPY.encode(0, 0, 0, 0, 0)), begun.eq(0)]
+                m.next = "SUMS"
+        with m.State("SUMS"):
+            m.d.comb += [self.phase.eq(Phase.WIPE), self.vector.start.eq(~begun)]
+            m.d.sync += begun.eq(1)
+            with m.If(self.vector.done):
+                m.d.comb += self.wiped.eq(1)
+                self._halt(m)
+
+    def _halt(self, m: Module):
+        m.next = "HALTED"
+
+    def _trap(self, m: Module, cause):
+        m.d.comb += self.trapped.eq(1)
+        m.d.sync += self.trap_cause.eq(cause)
+        self._halt(m)
+
+    def _retire(self, m: Module, jumps):
+        m.d.comb += self.retired.eq(1)
+        m.d.sync += self.pc.eq(self.pc + 1)
+        with m.If(jumps):
+            m.d.sync += self.pc.eq(field(self.word, TARGET))
+        m.next = "FETCH"
+
+    def _decode(self, m: Module):
+        """Dispatch by operation code; what matches no row of the table, sets an unused bit, or uses what is not there,
+        is illegal."""
         word = self.instruction
-        with m.Switch(word[OPCODE_LOW:OPCODE_LOW + OPCODE_BITS]):
+        with m.Switch(word[OPCODE_LOW:]):
             for instruction in INSTRUCTIONS:
                 with m.Case(instruction.opcode):
-                    with m.If((word & ~instruction.used_mask & 0xFFFF_FFFF).any()):
-                        trap(TrapCause.ILLEGAL)
+                    stray = (word & ~instruction.used_mask & 0xFFFF_FFFF).any()
+                    with m.If(stray | self._missing(instruction) | ~self.usable):
+                        self._trap(m, TrapCause.ILLEGAL)
                     with m.Else():
-                        self._issue(m, instruction, operand(word, CODE))
+                        self._issue(m, instruction)
             with m.Default():
-                trap(TrapCause.ILLEGAL)
+                self._trap(m, TrapCause.ILLEGAL)
 
-    def _issue(self, m: Module, instruction, halt_code):
+    def _missing(self, instruction: Instruction):
+        """The instruction names a matrix slot, or something for LD to fill, that no chip of this kind has."""
+        slots, word = self.config.slots, self.instruction
+        if instruction is MAT:
+            return field(word, SLOT) >= slots
+        if instruction is LD:
+            kind, place = field(word, KIND), field(word, D)
+            return (kind == 3) | (kind == 2) & (place != 0) | (kind == 1) & (place >= slots)
+        return 0
+
+    def _issue(self, m: Module, instruction: Instruction):
         if instruction is HALT:
             m.d.comb += [self.halted_by.eq(1), self.retired.eq(1)]
-            m.d.sync += [self.halt_code.eq(halt_code), self.halted.eq(1)]
-            m.next = "HALTED"
-        elif instruction is PROG:
-            m.d.comb += self.array_start.eq(1)
-            m.next = "PROGRAM"
-        elif instruction in (INV, MUL):
-            m.d.comb += self.loop_start.eq(1)
-            m.d.sync += self.multiply.eq(instruction is MUL)
-            m.next = "DRIVE"
+            m.d.sync += self.halt_code.eq(field(self.instruction, CODE))
+            self._halt(m)
+        elif instruction is SETC:
+            m.d.comb += [self._counters.set.eq(1), self._counters.value.eq(field(self.instruction, COUNT))]
+            self._retire(m, 0)
+        elif instruction is LOOP:
+            m.d.comb += self._counters.step.eq(1)
+            self._retire(m, self._counters.again)
+        else:
+            (unit,) = (getattr(self, name) for name, executed in UNITS.items() if instruction in executed)
+            m.d.comb += [unit.start.eq(1), self.started.eq(1)]
+            m.next = "RUN"
 
-    def _decide_exponent(self, m: Module, trap):
-        """Exponent of the result, while the ranges that gave it still stand."""
-        log2_size = (self.config.size - 1).bit_length()
-        shift = Mux(self.multiply, log2_size - 4 + 2 * self.feedback, self.drive_range)
-        exponent = Signal(signed(EXPONENT_BITS + 2))
-        m.d.comb += exponent.eq(self.r_exponent + shift)
-        m.d.sync += self.w_exponent.eq(Mux(self.nonzero & (exponent > EXPONENT_MIN), exponent, EXPONENT_MIN))
-        m.next = "STORE"
-        with m.If(self.nonzero & (exponent > EXPONENT_MAX)):
-            trap(TrapCause.RANGE)
+
+def _any(values):
+    """OR of values that are zero while they have nothing to say."""
+    result = 0
+    for value in values:
+        result = result | value
+    return result
+
+
+def _one_of(word: Value, instructions: tuple[Instruction, ...]):
+    return _any(word[OPCODE_LOW:] == instruction.opcode for instruction in instructions)

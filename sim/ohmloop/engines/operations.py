@@ -1,13 +1,8 @@
-"""What an engine can be asked to do: bus operations as values, and the trace that comes back."""
+"""What an engine can be asked to do: bus and stream operations as values."""
 
-from collections import Counter
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
-
-import numpy as np
-
-from ohmloop_hdl.events import Phase
 
 Result = TypeVar("Result")
 
@@ -35,24 +30,39 @@ class WaitHalt:
     clocks: int
 
 
-Operation = Write | Read | WaitHalt
+@dataclass(frozen=True)
+class Send:
+    """Offer an object's words to the input stream, behind what still waits; nothing is sent back, at once."""
+
+    words: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Receive:
+    """Take one object from the output stream, waiting at most ``clocks`` clocks; its words are sent back."""
+
+    clocks: int = 1 << 20
+
+
+@dataclass(frozen=True)
+class Connect:
+    """Connect both streams, which until then offer and take nothing; nothing is sent back.
+
+    From now on they pause in each clock with a probability, drawn from a seed.
+    """
+
+    source_pause: float = 0.0
+    sink_pause: float = 0.0
+    seed: int = 0
+
+
+Operation = Write | Read | WaitHalt | Send | Receive | Connect
 
 Script = Generator[Operation, list[int], Result]
 """A driver procedure: yields operations, is sent the words read, returns its result.
 
 The same script runs on any engine, blocking or not, because it never calls one.
 """
-
-
-@dataclass
-class Trace:
-    """What the trace port showed since it was last taken.
-
-    ``scans``: the stored codes (N,) of every scan; ``phases``: clocks spent in each phase, idle left out.
-    """
-
-    scans: list[np.ndarray] = field(default_factory=list)
-    phases: Counter[Phase] = field(default_factory=Counter)
 
 
 def drive(script: Script[Result], perform: Callable[[Operation], list[int]]) -> Result:

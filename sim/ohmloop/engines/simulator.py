@@ -12,10 +12,11 @@ from typing import Any
 
 from ohmloop.analog.cells import Die
 from ohmloop.engines.cosim import run_bench, waves_of
-from ohmloop.engines.operations import Operation, Result, Script, Trace, drive
+from ohmloop.engines.operations import Operation, Result, Script, drive
+from ohmloop.engines.trace import Trace
 from ohmloop.errors import OhmloopError
 from ohmloop_hdl.config import ChipConfig
-from ohmloop_hdl.verilog import TOP, WAIVERS, write_project
+from ohmloop_hdl.verilog import MACRO_SOURCES, TOP, WAIVERS, write_project
 
 SOCKET_VARIABLE = "OHMLOOP_SOCKET"
 """Environment variable that tells the bench where its operations come from."""
@@ -54,13 +55,16 @@ class SimulatorEngine:
         Folder for builds and logs; builds are reused when nothing changed.
     waves : bool
         Record a waveform, :attr:`waveform` after the end.
+    macro : Path, optional
+        SystemVerilog body in place of the real-number macro; it loads the file that the die writes.
     """
 
-    def __init__(self, name: str, die: Die, work: Path, *, waves: bool = False):
+    def __init__(self, name: str, die: Die, work: Path, *, waves: bool = False, macro: Path | None = None):
         self.name = name
         self.die = die
         self.work = work
         self.waves = waves
+        self.macro = macro
         self.waveform: Path | None = None
         self._failure: BaseException | None = None
         self._connection: Connection | None = None
@@ -121,6 +125,8 @@ class SimulatorEngine:
         try:
             macro_file = self.die.write_file(self._folder / "macro.hex")
             sources = {path.name: path for path in write_project(self.die.config, self._folder / "verilog")}
+            if self.macro is not None:
+                sources[MACRO_SOURCES[0]] = self.macro
             results = run_bench(
                 self.name,
                 sources=[path for name, path in sources.items() if name.endswith(".sv") or name == f"{TOP}.v"],

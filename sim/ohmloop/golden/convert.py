@@ -3,7 +3,7 @@
 import numpy as np
 
 from ohmloop_hdl.config import ChipConfig
-from ohmloop_hdl.fixed import MANTISSA_BITS
+from ohmloop_hdl.fixed import GAIN_FRACTION, MANTISSA_BITS, OFFSET_BITS, OFFSET_FRACTION
 
 Integers = np.ndarray
 """An array of int64."""
@@ -36,3 +36,14 @@ def result_codes(raw: Integers, config: ChipConfig) -> Integers:
 def result_mantissas(codes: Integers, config: ChipConfig) -> Integers:
     """Q1.31 mantissas of stored codes."""
     return codes << (MANTISSA_BITS - config.adc_bits)
+
+
+def corrected_codes(codes: Integers, offsets: Integers, gains: Integers, config: ChipConfig) -> Integers:
+    """Stored codes (N,) less their offsets (N,) in 1/16 LSB, times the gain (adcs,) UQ1.15 of their converter."""
+    fine = ((codes << OFFSET_FRACTION) - offsets) * np.repeat(gains, config.mux_steps)
+    return saturate(round_half_even(fine, OFFSET_FRACTION + GAIN_FRACTION), config.adc_bits)
+
+
+def measured_offsets(codes: Integers) -> Integers:
+    """Offsets in 1/16 LSB of codes that a loop with zero drive gave."""
+    return saturate(codes << OFFSET_FRACTION, OFFSET_BITS)

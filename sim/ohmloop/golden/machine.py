@@ -1,120 +1,29 @@
 """The golden machine: runs programs bit for bit and clock for clock as the chip must."""
 
-from collections import Counter
-from dataclasses import dataclass, field, fields, replace
-
 import numpy as np
 
-from ohmloop.analog.cells import planes_of
-from ohmloop.analog.converters import adc_levels, convert, threshold_distance
+from ohmloop.analog.converters import adc_levels
 from ohmloop.analog.macro import NumpyMacro
 from ohmloop.errors import NotSolvedError
-from ohmloop.golden import cycles
-from ohmloop.golden.convert import input_codes, result_codes, result_mantissas
+from ohmloop.golden import cycles, stream
+from ohmloop.golden.arrays import program_arrays
+from ohmloop.golden.loop import LoopModel
+from ohmloop.golden.run import Clock, Result, Retired, Run, Trapped
+from ohmloop.golden.settings import Settings
+from ohmloop.golden.state import State
+from ohmloop.golden.vector import ZERO_EXPONENT, Scalar, add_product, divide, dot, not_above
+from ohmloop_hdl import isa
 from ohmloop_hdl.config import ChipConfig
-from ohmloop_hdl.events import Phase
-from ohmloop_hdl.fixed import EXPONENT_MAX, EXPONENT_MIN, VECTORS
-from ohmloop_hdl.host.map import address_map
-from ohmloop_hdl.isa import HALT, INV, MUL, PROG, PROGRAM_WORDS, decode
-from ohmloop_hdl.macro.pins import DRIVE_RANGES, FEEDBACKS
+from ohmloop_hdl.events import Event, Phase
+from ohmloop_hdl.fixed import EXPONENT_MAX, EXPONENT_MIN
 from ohmloop_hdl.sequencer.traps import TrapCause
 
 RUN_LIMIT_CLOCKS = 1 << 28
 """Clocks after which a run is given up: one INV with every attempt at the longest time-out takes half of it."""
 
 
-@dataclass
-class Settings:
-    """The configuration registers that a program runs under; names and resets are those of ``registers.rdl``.
-
-    ``loop_size`` and ``vector_size`` in elements, ``*_interval``, ``timeout``, ``dead``, ``autozero`` and
-    ``write_cycles`` in clocks, ``tolerance`` in LSB, ``bandwidth``, ``drive_range`` and ``feedback`` as switch codes.
-    """
-
-    loop_size: int
-    vector_size: int
-    solve_interval: int
-    multiply_interval: int
-    timeout: int
-    tolerance: int
-    dead: int
-    autozero: int
-    write_cycles: int
-    retries: int
-    bad_limit: int
-    bandwidth: int
-    drive_range: int
-    feedback: int
-
-    @classmethod
-    def reset(cls, config: ChipConfig, **changes: int) -> "Settings":
-        """The reset values of the registers, with ``changes``."""
-        table = address_map(config).fields
-        values = {name: table[SETTING_FIELDS[name]].reset for name in SETTING_FIELDS}
-        return cls(**(values | changes))
-
-    def copy(self) -> "Settings":
-        """A copy to run with: auto-ranging moves the ranges."""
-        return replace(self)
-
-
-SETTING_FIELDS = {
-    "loop_size": "SIZES.loop_size",
-    "vector_size": "SIZES.vector_size",
-    "solve_interval": "SOLVE_INTERVAL.clocks",
-    "multiply_interval": "MULTIPLY_INTERVAL.clocks",
-    "timeout": "TIMEOUT.clocks",
-    "tolerance": "TOLERANCE.lsb",
-    "dead": "SWITCHES.dead",
-    "autozero": "SWITCHES.autozero",
-    "write_cycles": "ARRAY.write_cycles",
-    "retries": "ARRAY.retries",
-    "bad_limit": "ARRAY.bad_limit",
-    "bandwidth": "BANDWIDTH.k",
-    "drive_range": "RANGES.drive_range",
-    "feedback": "RANGES.feedback",
-}
-"""The register field behind each setting."""
-
-assert set(SETTING_FIELDS) == {f.name for f in fields(Settings)}
-
-
-@dataclass
-class Scan:
-    """One scan of all outputs: clocks since closing, held voltages (N,), stored codes (N,)."""
-
-    clock: int
-    held_V: np.ndarray
-    codes: np.ndarray
-
-    def ties(self, levels_V: np.ndarray, within_lsb: float = 1e-6) -> np.ndarray:
-        """Outputs whose held voltage is so close to a threshold that rounding may decide the code."""
-        return threshold_distance(self.held_V, levels_V) < within_lsb
-
-
-@dataclass
-class Run:
-    """What a run did: how it stopped, and everything that the chip's trace and registers must show."""
-
-    trap: TrapCause = TrapCause.NONE
-    halt_code: int = 0
-    pc: int = 0
-    phases: Counter[Phase] = field(default_factory=Counter)
-    scans: list[Scan] = field(default_factory=list)
-
-    @property
-    def cycles(self) -> int:
-        """Clocks from start to halt."""
-        return self.phases.total()
-
-
-class _Trap(Exception):
-    def __init__(self, cause: TrapCause):
-        self.cause = cause
-
-
-class Machine:
-    """The chip's digital half in integers, around a numpy macro.
+class Machine(State):
+    """The chip's digital half in integers, around a numpy macro, as it is after reset.
 
     Parameters
     ----------
@@ -123,143 +32,173 @@ class Machine:
     macro : NumpyMacro
         A die of its own: its noise and its arrays have a history.
 
-    State, as the windows show it: ``program`` (256,), ``mantissas`` (16, N), ``exponents`` (16,), ``codes`` (N, N)
-    signed, ``bad_map`` (N, N) of bool, and ``settings``.
+    Its members are those of :class:`ohmloop.golden.state.State`, and ``settings``. A program that takes beats from a
+    stream needs them in ``source`` before it runs.
     """
 
     def __init__(self, config: ChipConfig, macro: NumpyMacro):
-        self.config = config
+        super().__init__(config)
         self.macro = macro
         self.settings = Settings.reset(config)
-        self.program = np.zeros(PROGRAM_WORDS, dtype=np.int64)
-        self.mantissas = np.zeros((VECTORS, config.size), dtype=np.int64)
-        self.exponents = np.zeros(VECTORS, dtype=np.int64)
-        self.exponents[0] = EXPONENT_MIN
-        self.codes = np.zeros((config.size, config.size), dtype=np.int64)
-        self.bad_map = np.zeros((config.size, config.size), dtype=bool)
         self.levels_V = adc_levels(config.adc_bits, macro.die.params.full_scale_V)
 
     def run(self, entry: int = 0) -> Run:
         """Run from ``entry`` until HALT or a trap.
 
-        Errors: :class:`NotSolvedError` for a program that is not at its end after :data:`RUN_LIMIT_CLOCKS`.
+        Errors: :class:`NotSolvedError` for a program that is not at its end after :data:`RUN_LIMIT_CLOCKS`, or that
+        waits for a beat that is not in ``source``.
         """
         run = Run(pc=entry)
+        self.running = run
+        self._clock = Clock(run, self.settings.watchdog)
         try:
-            while not self._step(run):
-                run.pc = (run.pc + 1) % PROGRAM_WORDS
+            while True:
+                pc, word = run.pc, int(self.program[run.pc])
+                self._clock.issue()
+                instruction, operands = self._decode(pc, word)
+                result, target = self._execute(instruction, operands)
+                run.retired.append(Retired(pc, word, run.cycles, result))
+                if instruction is isa.HALT:
+                    run.halt_code = operands[0]
+                    return run
+                run.pc = (pc + 1) % isa.PROGRAM_WORDS if target is None else target
                 if run.cycles > RUN_LIMIT_CLOCKS:
                     raise NotSolvedError(f"the program does not halt within {RUN_LIMIT_CLOCKS} clocks")
-        except _Trap as trap:
+        except Trapped as trap:
             run.trap = trap.cause
         return run
 
-    def _step(self, run: Run) -> bool:
-        """One instruction; True when it halts."""
-        run.phases[Phase.ISSUE] += cycles.ISSUE
-        decoded = decode(int(self.program[run.pc]))
-        if decoded is None:
-            raise _Trap(TrapCause.ILLEGAL)
-        instruction, operands = decoded
-        if instruction is HALT:
-            run.halt_code = operands[0]
-        elif instruction is PROG:
-            self._program(run)
-        elif instruction in (INV, MUL):
-            self._loop(run, *operands, multiply=instruction is MUL)
-        return instruction is HALT
+    def _decode(self, pc: int, word: int) -> tuple[isa.Instruction, tuple[int, ...]]:
+        if self.wrong_program[pc]:
+            raise Trapped(TrapCause.PARITY)
+        decoded = isa.decode(word, self.config.slots)
+        if decoded is None or not self._usable(*decoded):
+            raise Trapped(TrapCause.ILLEGAL)
+        return decoded
 
-    def _program(self, run: Run):
-        settings, config = self.settings, self.config
-        planes = planes_of(np.maximum(self.codes, -config.code_max), config)
-        self.bad_map[:] = False
-        for row in range(config.size):
-            run.phases[Phase.PROGRAM] += cycles.row_cycles(config, settings.write_cycles)
-            for plane in (0, 1):
-                wanted = planes[plane, row]
-                for attempt in range(settings.retries + 1):
-                    self.macro.write_row(plane, row, wanted)
-                    bad = self.macro.read_row(plane, row) != wanted
-                    if attempt:
-                        run.phases[Phase.PROGRAM] += cycles.attempt_cycles(settings.write_cycles)
-                    if not bad.any():
-                        break
-                self.bad_map[row] |= bad
-        run.phases[Phase.PROGRAM] += cycles.PROGRAM_END
-        if self.bad_map.sum() > settings.bad_limit:
-            raise _Trap(TrapCause.VERIFY)
+    def _usable(self, instruction: isa.Instruction, operands: tuple[int, ...]) -> bool:
+        """What the instruction uses is valid."""
+        if instruction is isa.MAT:
+            return self.valid_slots[operands[3]]
+        if instruction in (isa.INV, isa.MUL):
+            return self.valid_arrays
+        if instruction is isa.PROG:
+            return self.valid_codes or operands[0] == 1
+        return instruction is not isa.SCRUB or (self.valid_codes and self.valid_arrays)
 
-    def _loop(self, run: Run, d: int, s: int, multiply: bool):
-        config, settings = self.config, self.settings
-        elements = np.arange(config.size)
-        loop, result = elements < settings.loop_size, elements < min(settings.loop_size, settings.vector_size)
-        run.phases[Phase.DRIVE] += cycles.drive_cycles(config)
-        driven = result & (self.exponents[s] != EXPONENT_MIN)
-        codes = self._settled_codes(run, np.where(driven, input_codes(self.mantissas[s], config), 0), loop, multiply)
-
-        shift = config.size.bit_length() - 5 + 2 * settings.feedback if multiply else settings.drive_range
-        peak = np.abs(codes[loop]).max(initial=0)
-        self._range_down(multiply, peak)
-        exponent = int(self.exponents[s]) + shift
-        if not codes[result].any():
-            exponent = EXPONENT_MIN
-        elif exponent > EXPONENT_MAX:
-            raise _Trap(TrapCause.RANGE)
-        run.phases[Phase.STORE] += cycles.store_cycles(config)
-        if d:
-            self.mantissas[d] = result_mantissas(np.where(result, codes, 0), config)
-            self.exponents[d] = max(exponent, EXPONENT_MIN)
-
-    def _settled_codes(self, run: Run, dac: np.ndarray, loop: np.ndarray, multiply: bool) -> np.ndarray:
-        """Close, wait for two scans that agree, open; move the range up and try again on a clip."""
-        config, settings = self.config, self.settings
-        interval = settings.multiply_interval if multiply else settings.solve_interval
-        hidden = cycles.drive_cycles(config)  # the first preparation goes on while the DACs are loaded
-        self.macro.set_bandwidth(settings.bandwidth)
-        while True:
-            run.phases[Phase.PREPARE] += max(0, cycles.prepare_cycles(settings.dead, settings.autozero) - hidden)
-            hidden = 0
-            self.macro.close(multiply, dac, settings.drive_range, settings.feedback)
-            try:
-                codes = self._attempt(run, interval, loop)
-            finally:
-                self.macro.open()
-            if codes is not None:
-                return codes
-            if multiply and settings.feedback < FEEDBACKS - 1:
-                settings.feedback += 1
-            elif not multiply and settings.drive_range < DRIVE_RANGES - 1:
-                settings.drive_range += 1
+    def _execute(self, instruction: isa.Instruction, operands: tuple[int, ...]) -> tuple[Result | None, int | None]:
+        """Carry out one instruction: what it wrote, and where it jumps to."""
+        result, target, clock = None, None, self._clock
+        if instruction is isa.AXPY:
+            result = self._axpy(*operands)
+        elif instruction is isa.MAT:
+            result = self._mat(*operands)
+        elif instruction is isa.DOT:
+            result = self._dot(*operands)
+        elif instruction is isa.DIV:
+            result = self._div(*operands)
+        elif instruction in (isa.INV, isa.MUL):
+            multiply = instruction is isa.MUL
+            loop = LoopModel(self, self.macro, self.settings, clock, multiply=multiply)
+            result = loop.run(operands[0], operands[1], calibrate=not multiply and operands[2] == 1)
+        elif instruction is isa.PROG:
+            program_arrays(self, self.macro, self.settings, clock, stream=operands[0] == 1)
+        elif instruction is isa.SCRUB:
+            program_arrays(self, self.macro, self.settings, clock, scrub=True)
+        elif instruction is isa.LD:
+            kind, place = operands
+            if kind == 0:
+                stream.load_vector(self, clock, place)
+            elif kind == 1:
+                stream.load_slot(self, clock, place)
             else:
-                raise _Trap(TrapCause.CLIP)
+                stream.load_codes(self, clock)
+        elif instruction is isa.ST:
+            stream.send_vector(self, clock, operands[0])
+        elif instruction is isa.SETC:
+            self.counters[operands[0]] = operands[1]
+        elif instruction is isa.LOOP:
+            self.counters[operands[0]] = (self.counters[operands[0]] - 1) % (1 << isa.COUNTER_BITS)
+            target = operands[1] if self.counters[operands[0]] else None
+        elif instruction is isa.BLE:
+            i, j, power, place = operands
+            clock.spend(Phase.SCALAR, cycles.COMPARE - 1)
+            clock.spend(Phase.SCALAR, 1, safe=True)
+            target = place if not_above(self.scalars[i], self.scalars[j], power) else None
+        return result, target
 
-    def _attempt(self, run: Run, interval: int, loop: np.ndarray) -> np.ndarray | None:
-        """One closing; the settled codes, or None on a clip."""
-        config, settings = self.config, self.settings
-        clock, wait = 0, cycles.first_sample(interval)
-        idle, previous = wait - 1, None
-        while True:
-            run.phases[Phase.SETTLE] += idle
-            run.phases[Phase.CONVERT] += cycles.scan_cycles(config)
-            self.macro.advance(wait)
-            clock += wait
-            held_V, clipped = self.macro.hold()
-            codes = result_codes(convert(held_V, self.levels_V), config)
-            run.scans.append(Scan(clock, held_V, codes))
-            if clipped[loop].any():
-                return None
-            if previous is not None and np.abs(codes - previous)[loop].max(initial=0) <= settings.tolerance:
-                return codes
-            if clock + cycles.conversion_cycles(config) + 1 >= settings.timeout:
-                raise _Trap(TrapCause.SETTLE)
-            previous = codes
-            wait = cycles.sample_spacing(config, interval)
-            idle = wait - cycles.scan_cycles(config)
+    # Vector and scalar unit
 
-    def _range_down(self, multiply: bool, peak: int):
-        """A small result moves the range of the next run."""
-        settings, full_scale = self.settings, 1 << (self.config.adc_bits - 1)
-        if multiply:
-            settings.feedback -= settings.feedback > 0 and peak < full_scale // 8
-        else:
-            settings.drive_range -= settings.drive_range > 0 and peak < full_scale // 4
+    def _counted(self, v: int) -> tuple[np.ndarray, int, bool]:
+        """A vector as the vector unit reads it: mantissas, exponent as a term, and whether it reads zero."""
+        mantissas, exponent = self.vector(v)
+        counts = np.arange(self.config.size) < min(self.settings.loop_size, self.settings.vector_size)
+        zero = exponent == EXPONENT_MIN
+        return np.where(counts, mantissas, 0), ZERO_EXPONENT if zero else exponent, zero
+
+    def _axpy(self, d: int, a: int, negate: int, k: int, s: int) -> Result:
+        (addend, addend_exponent, _), (source, source_exponent, zero) = self._counted(a), self._counted(s)
+        factor = self.scalars[k]
+        exponent = ZERO_EXPONENT if zero or factor.zero else source_exponent + factor.exponent
+        products = source * (0 if factor.zero else factor.mantissa)
+        self._work(Event.VECTOR_READ, 2 * self.config.size)
+        self._work(Event.MULTIPLIED, self.config.size)
+        sums = add_product(addend, addend_exponent, -products if negate else products, exponent, self.config)
+        return self._write_vector(d, *sums, *cycles.axpy_cycles(self.config))
+
+    def _mat(self, d: int, a: int, negate: int, slot: int, s: int) -> Result:
+        config = self.config
+        wrong = np.argwhere(self.wrong_slots[slot].reshape(config.lanes, config.block, config.size).any(axis=0))
+        if len(wrong):
+            raise self._clock.fault(Phase.VECTOR, cycles.mat_parity_cycles(config, *wrong[0]), TrapCause.PARITY)
+        (addend, addend_exponent, _), (source, source_exponent, _) = self._counted(a), self._counted(s)
+        counts = np.arange(config.size) < min(self.settings.loop_size, self.settings.vector_size)
+        products = np.where(counts, self.slots[slot] @ source, 0)
+        self._work(Event.VECTOR_READ, config.size * (1 + config.size))
+        self._work(Event.MULTIPLIED, config.size ** 2)
+        self._work(Event.SLOT_READ, config.size ** 2)
+        sums = add_product(addend, addend_exponent, -products if negate else products, source_exponent, config)
+        return self._write_vector(d, *sums, *cycles.mat_cycles(config))
+
+    def _dot(self, d: int, a: int, s: int) -> Result:
+        (left, left_exponent, left_zero), (right, right_exponent, right_zero) = self._counted(a), self._counted(s)
+        exponent = ZERO_EXPONENT if left_zero or right_zero else left_exponent + right_exponent
+        self._work(Event.VECTOR_READ, 2 * self.config.size)
+        self._work(Event.MULTIPLIED, self.config.size)
+        before, writing = cycles.dot_cycles(self.config)
+        self._clock.spend(Phase.VECTOR, before)
+        scalar = self._in_range(dot(left, right, exponent, self.config))
+        self._clock.spend(Phase.VECTOR, writing, safe=True)
+        return self._write_scalar(d, scalar)
+
+    def _div(self, d: int, i: int, j: int) -> Result:
+        if self.scalars[j].zero:
+            self._clock.spend(Phase.SCALAR, cycles.ZERO_DIVISOR)
+            raise Trapped(TrapCause.DIVIDE)
+        quotient = divide(self.scalars[i], self.scalars[j])
+        self._clock.spend(Phase.SCALAR, cycles.DIVIDE - 1)
+        self._clock.spend(Phase.SCALAR, 1, safe=quotient.exponent <= EXPONENT_MAX)
+        return self._write_scalar(d, self._in_range(quotient))
+
+    def _work(self, event: Event, amount: int) -> None:
+        self._clock.run.events[event] += amount
+
+    def _write_vector(self, d: int, mantissas: np.ndarray, exponent: int, before: int, writing: int) -> Result:
+        self._clock.spend(Phase.VECTOR, before)
+        if exponent > EXPONENT_MAX:
+            raise Trapped(TrapCause.RANGE)
+        self._clock.spend(Phase.VECTOR, writing, safe=True)
+        self._work(Event.VECTOR_WRITTEN, self.config.size)
+        if d:
+            self.mantissas[d], self.exponents[d] = mantissas, exponent
+        return Result(f"v{d}", exponent, tuple(int(m) for m in mantissas))
+
+    def _write_scalar(self, d: int, scalar: Scalar) -> Result:
+        if d:
+            self.scalars[d] = scalar
+        return Result(f"k{d}", scalar.exponent, (scalar.mantissa,))
+
+    def _in_range(self, scalar: Scalar) -> Scalar:
+        if scalar.exponent > EXPONENT_MAX:
+            raise Trapped(TrapCause.RANGE)
+        return scalar

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ohmloop.engines.operations import Trace
-from ohmloop.golden.machine import Run
+from ohmloop.engines.trace import Trace
+from ohmloop.golden.run import Run
 from ohmloop.host.job import Outcome
 
 NEAR_LSB = 1e-6
@@ -18,7 +18,8 @@ class Comparison:
 
     ``codes_equal`` of ``codes_total`` output codes over all scans are as predicted; ``ties`` held voltages were within
     :data:`NEAR_LSB` of a threshold, ``tied_differences`` of the codes that differ are explained by that.
-    ``same_cycles``: phase by phase; ``same_result``: status and result vector; ``tie_first``: the first scan with a
+    ``same_cycles``: phase by phase; ``same_result``: the outcome, and what every instruction wrote and when;
+    ``tie_first``: the first scan with a
     difference differs at ties only.
     """
 
@@ -61,8 +62,7 @@ def compare(outcome: Outcome, trace: Trace, predicted: Outcome, run: Run, levels
         codes_total=len(longest) * len(predicted.mantissas),
         ties=ties,
         tied_differences=tied_differences,
-        same_cycles=trace.phases == run.phases and outcome.status.cycles == run.cycles,
-        same_result=outcome.status == predicted.status and outcome.exponent == predicted.exponent
-        and np.array_equal(outcome.mantissas, predicted.mantissas),
+        same_cycles=trace.worked == run.phases and outcome.status.cycles == run.cycles,
+        same_result=trace.retired == run.retired and outcome.same(predicted),
         tie_first=bool(tie_first),
     )

@@ -6,21 +6,28 @@ import numpy as np
 
 from ohmloop.engines.operations import Read, Script, WaitHalt, Write
 from ohmloop.errors import NotSolvedError
-from ohmloop.golden.machine import RUN_LIMIT_CLOCKS, SETTING_FIELDS, Settings
+from ohmloop.golden.machine import RUN_LIMIT_CLOCKS
+from ohmloop.golden.settings import SETTING_FIELDS, Settings
+from ohmloop.golden.stream import signed
+from ohmloop.golden.vector import Scalar
 from ohmloop_hdl.config import ChipConfig
+from ohmloop_hdl.events import Event
+from ohmloop_hdl.fixed import ELEMENT_BITS, EXPONENT_BITS
 from ohmloop_hdl.host.map import AddressMap, address_map
 from ohmloop_hdl.sequencer.traps import TrapCause
 
 
 @dataclass(frozen=True)
 class Status:
-    """How a run ended: trap cause, halt code, program counter, clocks, bad cells of the last programming."""
+    """How a run ended: trap cause, halt code, program counter, clocks, bad cells of the last PROG or SCRUB, rows that
+    the last SCRUB wrote again."""
 
     trap: TrapCause
     halt_code: int
     pc: int
     cycles: int
     bad_cells: int
+    repairs: int
 
 
 class Device:
@@ -38,13 +45,28 @@ class Device:
 
     def identify(self) -> Script[None]:
         """Check that an Ohmloop chip of the wanted configuration answers; ``NotSolvedError`` says what answered."""
-        names = ("ID", "CAPS0", "CAPS1")
+        names = ("ID", "CAPS0", "CAPS1", "CAPS2")
         for name in names:
             (word,) = yield Read(self.map.registers[name])
             wanted = sum(f.reset << f.low for f in self.map.fields.values() if f.register == name)
             if word != wanted:
                 raise NotSolvedError(f"register {name} of the chip reads {word:#010x}, configuration "
                                      f"{self.config.name} wants {wanted:#010x}")
+
+    def ready(self) -> Script[None]:
+        """Wait until the chip has wiped itself, as it does out of reset."""
+        wiped = self.map.fields["INTR_STATE.wiped"].mask
+        (status,) = yield Read(self.map.registers["STATUS"])
+        if status & self.map.fields["STATUS.busy"].mask:
+            yield Write(self.map.registers["INTR_ENABLE"], (wiped,))
+            yield WaitHalt(RUN_LIMIT_CLOCKS)
+        yield Write(self.map.registers["INTR_STATE"], (wiped,))
+
+    def zeroize(self) -> Script[None]:
+        """Overwrite every memory and both arrays, and wait until it is done."""
+        yield from self.ready()
+        yield Write(self.map.registers["CONTROL"], (self.map.fields["CONTROL.zeroize"].mask,))
+        yield from self.ready()
 
     def configure(self, settings: Settings) -> Script[None]:
         """Write every configuration register."""
@@ -77,6 +99,37 @@ class Device:
         (exponent,) = yield Read(self.map.windows["EXPONENTS"].address + 4 * vector)
         return _signed(mantissas), int(_signed([exponent])[0])
 
+    def load_scalar(self, scalar: int, value: Scalar) -> Script[None]:
+        """Put a mantissa and an exponent into a scalar register."""
+        for window, number in (("SCALAR_MANTISSAS", value.mantissa), ("SCALAR_EXPONENTS", value.exponent)):
+            yield Write(self.map.windows[window].address + 4 * scalar, _pack(np.array([number]), 32))
+
+    def read_scalar(self, scalar: int) -> Script[Scalar]:
+        """Mantissa and exponent of a scalar register."""
+        (mantissa,) = yield Read(self.map.windows["SCALAR_MANTISSAS"].address + 4 * scalar)
+        (exponent,) = yield Read(self.map.windows["SCALAR_EXPONENTS"].address + 4 * scalar)
+        return Scalar(signed(mantissa, ELEMENT_BITS), signed(exponent, EXPONENT_BITS))
+
+    def load_slot(self, slot: int, elements: np.ndarray) -> Script[None]:
+        """Put N x N signed elements Q1.23 into a matrix slot."""
+        place = self.map.windows["SLOTS"].address + 4 * slot * self.config.size ** 2
+        yield Write(place, _pack(elements.reshape(-1), 32))
+
+    def load_correction(self, offsets: np.ndarray, gains: np.ndarray) -> Script[None]:
+        """Put N offsets in 1/16 LSB and a gain UQ1.15 a converter into the correction memory."""
+        yield Write(self.map.windows["OFFSETS"].address, _pack(offsets, 32))
+        yield Write(self.map.windows["GAINS"].address, _pack(gains, 32))
+
+    def read_offsets(self) -> Script[np.ndarray]:
+        """N offsets in 1/16 LSB."""
+        words = yield Read(self.map.windows["OFFSETS"].address, self.config.size)
+        return _signed(words)
+
+    def read_events(self) -> Script[dict[Event, int]]:
+        """Event counters; they wrap at 2^32."""
+        words = yield Read(self.map.registers[f"EVENT_{Event(0).name}"], len(Event))
+        return dict(zip(Event, words, strict=True))
+
     def read_bad_map(self) -> Script[np.ndarray]:
         """N x N booleans: cells that the last programming could not make read back as written."""
         window = self.map.windows["BAD_MAP"]
@@ -99,12 +152,13 @@ class Device:
         (status,) = yield Read(self.map.registers["STATUS"])
         (cycles,) = yield Read(self.map.registers["CYCLES"])
         (bad_cells,) = yield Read(self.map.registers["BAD_CELLS"])
+        (repairs,) = yield Read(self.map.registers["REPAIRS"])
 
         def part(name: str) -> int:
             field = self.map.fields[f"STATUS.{name}"]
             return (status & field.mask) >> field.low
 
-        return Status(TrapCause(part("trap")), part("halt_code"), part("pc"), cycles, bad_cells)
+        return Status(TrapCause(part("trap")), part("halt_code"), part("pc"), cycles, bad_cells, repairs)
 
     def _mantissas(self, vector: int) -> int:
         return self.map.windows["MANTISSAS"].address + 4 * vector * self.config.size

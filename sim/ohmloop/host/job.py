@@ -1,63 +1,126 @@
-"""A job: one program on one system, as a script for any engine."""
+"""A job: one program and everything it works on, as a script for any engine and as a run of the golden machine."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
-from ohmloop.engines.operations import Script
-from ohmloop.golden.assembler import program
-from ohmloop.golden.machine import Machine, Run, Settings
+from ohmloop.engines.operations import Connect, Receive, Script, Send
+from ohmloop.golden.machine import Machine
+from ohmloop.golden.run import Run
+from ohmloop.golden.settings import Settings
+from ohmloop.golden.state import Beat
+from ohmloop.golden.stream import signed
+from ohmloop.golden.vector import Scalar
 from ohmloop.host.device import Device, Status
-from ohmloop.plan.scaling import Plan, ScaledVector
 from ohmloop_hdl.config import ChipConfig
+from ohmloop_hdl.events import Event
 
 SOURCE, RESULT = 1, 2
-"""Vector registers that a job drives from and reads back."""
+"""Vector registers of every program: what it is given, and what it answers."""
+
+Block = tuple[np.ndarray, int]
+"""Content of a vector register: mantissas (N,) Q1.31 and their exponent."""
+
+Words = tuple[int, ...]
+"""An object on a stream: unsigned words of 32 bits; a vector is its exponent, then its mantissas."""
+
+
+def words_of(block: Block) -> Words:
+    """A vector as the stream carries it."""
+    mantissas, exponent = block
+    return tuple(int(number) & 0xFFFF_FFFF for number in (exponent, *mantissas))
+
+
+def block_of(words: Words) -> Block:
+    """A vector that the stream carried."""
+    exponent, *mantissas = (signed(word, 32) for word in words)
+    return np.array(mantissas, dtype=np.int64), exponent
 
 
 @dataclass(frozen=True)
 class Job:
-    """A system and the program that works on it.
+    """What is put into the chip before a run, and what is read back after it.
 
-    ``codes`` (N, N) signed cell codes; ``mantissas`` (N,) and ``exponent`` of v1; ``program`` instruction words from
-    address 0; the result is read from v2.
+    ``codes`` (N, N) signed cell codes; ``program`` instruction words from address 0; ``vectors``, ``scalars`` and
+    ``slots`` by register number, a slot (N, N) signed elements Q1.23; ``objects`` for the input stream, in order;
+    ``reads`` the vectors and ``scalar_reads`` the scalars of the outcome.
     """
 
     codes: np.ndarray
-    mantissas: np.ndarray
-    exponent: int
     settings: Settings
     program: list[int]
+    vectors: dict[int, Block] = field(default_factory=dict)
+    scalars: dict[int, Scalar] = field(default_factory=dict)
+    slots: dict[int, np.ndarray] = field(default_factory=dict)
+    objects: tuple[Words, ...] = ()
+    reads: tuple[int, ...] = (RESULT,)
+    scalar_reads: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: status, mantissas (N,) and exponent of v2."""
+    """How a job ended: status, the registers it asked for, and the vectors that came out of the stream."""
 
     status: Status
-    mantissas: np.ndarray
-    exponent: int
+    vectors: dict[int, Block]
+    scalars: dict[int, Scalar] = field(default_factory=dict)
+    objects: tuple[Words, ...] = ()
 
+    @property
+    def mantissas(self) -> np.ndarray:
+        """Mantissas (N,) of the result."""
+        return self.vectors[RESULT][0]
 
-def solve_job(plan: Plan, rhs: ScaledVector, config: ChipConfig) -> Job:
-    """The job that runs ``solve`` once with a plan's codes, waiting times and sizes."""
-    settings = Settings.reset(
-        config, loop_size=plan.n, vector_size=plan.n, solve_interval=plan.interval_cycles,
-        timeout=plan.timeout_cycles, tolerance=plan.tolerance, bandwidth=plan.bandwidth)
-    return Job(np.asarray(plan.codes), rhs.mantissas, rhs.exponent, settings, program("solve"))
+    @property
+    def exponent(self) -> int:
+        """Exponent of the result."""
+        return self.vectors[RESULT][1]
+
+    def same(self, other: "Outcome") -> bool:
+        """Whether everything is equal, bit for bit."""
+        return (self.status, self.scalars, self.objects) == (other.status, other.scalars, other.objects) \
+            and self.vectors.keys() == other.vectors.keys() \
+            and all(np.array_equal(mantissas, other.vectors[v][0]) and exponent == other.vectors[v][1]
+                    for v, (mantissas, exponent) in self.vectors.items())
 
 
 def job_script(config: ChipConfig, job: Job) -> Script[Outcome]:
     """Load everything, run, read back."""
     device = Device(config)
     yield from device.identify()
+    yield from device.ready()
     yield from device.configure(job.settings)
     yield from device.load_program(job.program)
     yield from device.load_codes(job.codes)
-    yield from device.load_vector(SOURCE, job.mantissas, job.exponent)
+    for slot, elements in job.slots.items():
+        yield from device.load_slot(slot, elements)
+    for v, (mantissas, exponent) in job.vectors.items():
+        yield from device.load_vector(v, mantissas, exponent)
+    for k, value in job.scalars.items():
+        yield from device.load_scalar(k, value)
+    sent_before = yield from _vectors_sent(device, job)
+    if job.objects:
+        yield Connect()
+    for words in job.objects:
+        yield Send(words)
     status = yield from device.run()
-    mantissas, exponent = yield from device.read_vector(RESULT)
-    return Outcome(status, mantissas, exponent)
+    vectors, scalars, objects = {}, {}, []
+    for v in job.reads:
+        vectors[v] = yield from device.read_vector(v)
+    for k in job.scalar_reads:
+        scalars[k] = yield from device.read_scalar(k)
+    for _ in range((yield from _vectors_sent(device, job)) - sent_before):
+        objects.append(tuple((yield Receive())))
+    return Outcome(status, vectors, scalars, tuple(objects))
+
+
+def _vectors_sent(device: Device, job: Job) -> Script[int]:
+    """Vectors that the output stream has carried since reset; not asked for where there are none."""
+    if not job.objects:
+        return 0
+    events = yield from device.read_events()
+    return events[Event.BEAT_OUT] // (device.config.size + 1)
 
 
 def predict(machine: Machine, job: Job) -> tuple[Outcome, Run]:
@@ -65,7 +128,22 @@ def predict(machine: Machine, job: Job) -> tuple[Outcome, Run]:
     machine.settings = job.settings.copy()
     machine.program[:len(job.program)] = job.program
     machine.codes[:] = job.codes
-    machine.mantissas[SOURCE], machine.exponents[SOURCE] = job.mantissas, job.exponent
+    machine.valid_codes = True
+    for slot, elements in job.slots.items():
+        machine.slots[slot], machine.valid_slots[slot] = elements, True
+    for v, (mantissas, exponent) in job.vectors.items():
+        machine.mantissas[v], machine.exponents[v] = mantissas, exponent
+    for k, value in job.scalars.items():
+        machine.scalars[k] = value
+    machine.source.extend((word, place == len(words) - 1) for words in job.objects for place, word in enumerate(words))
     run = machine.run()
-    status = Status(run.trap, run.halt_code, run.pc, run.cycles, int(machine.bad_map.sum()))
-    return Outcome(status, machine.mantissas[RESULT].copy(), int(machine.exponents[RESULT])), run
+    status = Status(run.trap, run.halt_code, run.pc, run.cycles, machine.bad_count, machine.repairs)
+    objects, machine.sink = _objects(machine.sink), []
+    return Outcome(
+        status, {v: (machine.mantissas[v].copy(), int(machine.exponents[v])) for v in job.reads},
+        {k: machine.scalars[k] for k in job.scalar_reads}, objects), run
+
+
+def _objects(beats: list[Beat]) -> tuple[Words, ...]:
+    ends = [0, *(place + 1 for place, (_, last) in enumerate(beats) if last)]
+    return tuple(tuple(word for word, _ in beats[start:end]) for start, end in pairwise(ends))

@@ -10,6 +10,12 @@ One real factor alpha maps the matrix, one real factor beta the right-hand side;
 Both factors are chosen by the same search (:func:`best_full_scale`): which integer should the largest entry become, so
 that all entries together round best? Integers that share a pattern then stay exact: Poisson's 4 : -1 becomes 12 : -3.
 A system of size n < N is embedded: code C on the unused diagonal, zero drive on the unused rows.
+
+With two *digits*, for n <= N/2, an element is an integer up to C^2, held as C hi + lo in two codes. The loop is twice
+as large, and its second half is a copy of the first, 1/C as high::
+
+    [ A_hi    A_lo ] [ y  ]   [ v ]
+    [ -I/C    I    ] [ y' ] = [ 0 ]        y' = y / C,  (A_hi + A_lo / C) y = v
 """
 
 from dataclasses import dataclass
@@ -33,12 +39,18 @@ _EXACT = 1e-12
 class Candidate:
     """One way to round a matrix to codes.
 
-    ``c_max``: the code of the largest entry. ``codes``: int64, n x n. ``error``: ||A - A_rounded|| / ||A||, Frobenius.
+    ``c_max``: the integer of the largest entry. ``codes``: int64, n x n, up to C, or C^2 with two digits. ``error``:
+    ||A - A_rounded|| / ||A||, Frobenius.
     """
 
     c_max: int
     codes: np.ndarray
     error: float
+
+    @property
+    def exact(self) -> bool:
+        """Nothing was lost, but for floating-point noise."""
+        return self.error < _EXACT
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,11 +66,14 @@ class Plan:
     n: int
     """Size of the user's system; n <= N."""
 
-    c_max: int
-    """The code the largest entry of A was mapped to."""
+    digits: int
+    """Cell codes that hold an element: 1, or 2 for a digit-split system."""
 
-    shift: int
-    """Code steps added to the programmed diagonal; 0 means the matrix itself is solved."""
+    c_max: int
+    """The integer the largest entry of A was mapped to: its code, or C times its high code plus its low code."""
+
+    shift: float
+    """Such integers added to the diagonal before it was rounded; 0 means the matrix itself is solved."""
 
     bandwidth: int
     """Setting k of the ``bandwidth`` pin: gain-bandwidth GBW / 2^k."""
@@ -82,14 +97,22 @@ class Plan:
     """Decay rate of the slowest nominal mode over 2 pi GBW / 2^k; without node capacitance min Re eig(U A) + 1/A0."""
 
     rounding_error: float
-    """||A - alpha codes / C|| / ||A|| in the Frobenius norm, shift included."""
+    """||A - A'|| / ||A|| in the Frobenius norm for the matrix A' that the loop holds, shift included."""
 
     reasons: tuple[str, ...] = ()
     """Why this plan: one sentence a decision, for an explanation on the screen."""
 
+    @property
+    def loop_size(self) -> int:
+        """Rows of the loop that are in use."""
+        return self.n * self.digits
+
     def matrix(self, config: ChipConfig) -> np.ndarray:
-        """The matrix the chip solves, in the user's unit: alpha codes / C on the n used rows and columns."""
-        return self.alpha / config.code_max * self.codes[: self.n, : self.n]
+        """The matrix the chip solves, n x n in the user's unit: alpha codes / C, or alpha (A_hi + A_lo / C) / C."""
+        held = self.codes[: self.n, : self.n]
+        if self.digits == 2:
+            held = config.code_max * held + self.codes[: self.n, self.n : self.loop_size]
+        return self.alpha / config.code_max ** self.digits * held
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,15 +128,15 @@ class ScaledVector:
     factor: float
 
 
-def rank_candidates(matrix: np.ndarray, config: ChipConfig) -> list[Candidate]:
-    """The matrix rounded at every full-scale code above C/2, best first: smallest error, then largest code.
+def rank_candidates(matrix: np.ndarray, config: ChipConfig, digits: int = 1) -> list[Candidate]:
+    """The matrix rounded at every full-scale code above C/2 (C^2/2), best first: smallest error, then largest code.
 
     ``matrix``: n x n, not all zero. codes = round half even of A / max|A| * c_max. Codes of C/2 and below are left
     out: whatever one of them holds exactly a multiple of it above C/2 holds too, and coarser rounding can look
     stable only because little of the matrix is left.
     """
-    found = []
-    for c_max in range(config.code_max // 2 + 1, config.code_max + 1):
+    found, top = [], config.code_max ** digits
+    for c_max in range(top // 2 + 1, top + 1):
         codes = code_at(matrix, c_max)
         found.append(Candidate(c_max, codes, rounding_error(matrix, codes, c_max)))
     return sorted(found, key=lambda candidate: (_bucket(candidate.error), -candidate.c_max))
@@ -141,20 +164,28 @@ def best_full_scale(values: np.ndarray, lowest: int, highest: int) -> int:
                key=lambda top: (-_bucket(rounding_error(exact, code_at(exact, top), top)), top))
 
 
-def matrix_factor(peak: float, c_max: int, config: ChipConfig) -> float:
-    """alpha for a matrix whose largest entry ``peak`` became code ``c_max``: peak C / c_max.
+def matrix_factor(peak: float, c_max: int, config: ChipConfig, digits: int = 1) -> float:
+    """alpha for a matrix whose largest entry ``peak`` became code ``c_max``: peak C / c_max, with two digits C^2.
 
     At c_max = C a slot could not hold the largest entry, so alpha is 2^-22 larger there (:data:`SLOT_HEADROOM`),
     a thousand times finer than any cell.
     """
-    return peak * max(config.code_max / c_max, SLOT_HEADROOM)
+    return peak * max(config.code_max ** digits / c_max, SLOT_HEADROOM)
 
 
-def embed(codes: np.ndarray, config: ChipConfig) -> np.ndarray:
-    """n x n codes in the upper left corner of N x N ones, code C on the rest of the diagonal; int64."""
-    n = len(codes)
-    embedded = np.diag(np.full(config.size, config.code_max, dtype=np.int64))
-    embedded[:n, :n] = codes
+def embed(codes: np.ndarray, config: ChipConfig, digits: int = 1) -> np.ndarray:
+    """n x n codes in the upper left corner of N x N ones, code C on the rest of the diagonal; int64.
+
+    With two digits: [[hi, lo], [-1, C I]] there, 2n x 2n, codes = C hi + lo with |lo| <= C/2.
+    """
+    n, top = len(codes), config.code_max
+    embedded = np.diag(np.full(config.size, top, dtype=np.int64))
+    if digits == 1:
+        embedded[:n, :n] = codes
+        return embedded
+    high = np.rint(codes / top).astype(np.int64)
+    embedded[:n, :n], embedded[:n, n:2 * n] = high, codes - top * high
+    embedded[n:2 * n, :n] = -np.eye(n, dtype=np.int64)
     return embedded
 
 

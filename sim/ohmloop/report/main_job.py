@@ -15,14 +15,16 @@ from ohmloop.analog.macro import NumpyMacro
 from ohmloop.analog.params import AnalogParams
 from ohmloop.engines import tools
 from ohmloop.engines.cosim import ENGINES
-from ohmloop.engines.operations import Trace
 from ohmloop.engines.simulator import SimulatorEngine, builds_folder
+from ohmloop.engines.trace import Trace
 from ohmloop.ensembles import grid_of, heat
 from ohmloop.errors import NotSolvedError
 from ohmloop.golden.convert import input_codes
-from ohmloop.golden.machine import Machine, Run
+from ohmloop.golden.machine import Machine
+from ohmloop.golden.run import Run
 from ohmloop.host.comparison import compare
-from ohmloop.host.job import Job, Outcome, job_script, predict, solve_job
+from ohmloop.host.job import Job, Outcome, job_script, predict
+from ohmloop.host.system import solve_job
 from ohmloop.plan.planner import plan_system
 from ohmloop.plan.reference import digital_solve, relative_error
 from ohmloop.plan.scaling import Plan, ScaledVector, check_magnitude, scale_rhs, unscale

@@ -1,4 +1,4 @@
-"""The picture of a solved system: the chip's solution beside the exact one, the error, and how the outputs settled.
+"""Pictures: a solved system with the exact solution, the error and the settling of the outputs; residuals going down.
 
 Drawn off screen (Agg) at one width that reads on a phone and on a desk. The same input gives the same file, byte for
 byte, with the same version of matplotlib: nothing about the time or the machine is written into it.
@@ -76,10 +76,54 @@ def solution_picture(path: str | PathLike[str], x: np.ndarray, x_exact: np.ndarr
             _lines(parts[0], x, x_exact)
         if settling:
             _settling(parts[1].subplots(), settling)
-        try:
-            figure.savefig(path, format="png", metadata={"Software": None})
-        except OSError as error:
-            raise InputError(f"{path}: cannot write the picture ({error.strerror})") from None
+        _write(figure, path)
+
+
+Curve = np.ndarray
+"""A residual on its way down: (K, 2) clocks and ||r|| / ||b||."""
+
+
+def convergence_picture(path: str | PathLike[str], panels: dict[str, dict[str, list[Curve]]], title: str, *,
+                        wanted: float | None = None) -> None:
+    """Write one PNG: relative residuals against clocks, a panel a title, a colour a program, a line a system.
+
+    ``panels``: title to program to curves, at most six programs, the same in all panels. ``wanted``: residual that the
+    programs stop at, drawn across. 960 pixels wide, two panels a row.
+
+    Errors: :class:`InputError` when there is nothing to draw, too many programs, or the file cannot be written.
+    """
+    programs = list(next(iter(panels.values()), {}))
+    if not 1 <= len(programs) <= len(_OUTPUTS) or any(list(curves) != programs for curves in panels.values()):
+        raise InputError(f"picture: panels must have the same 1 to {len(_OUTPUTS)} programs")
+    rows = -(-len(panels) // 2)
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(_WIDTH_IN, 0.8 + 2.6 * rows), dpi=_DPI, layout=ConstrainedLayoutEngine(h_pad=0.07))
+        figure.suptitle(title, fontsize=13.0, fontweight="bold", wrap=True)
+        grid = figure.subplots(rows, min(2, len(panels)), sharey=True, squeeze=False).ravel()
+        for axes, (name, curves) in zip(grid, panels.items(), strict=False):
+            for colour, program in zip(_OUTPUTS, programs, strict=False):
+                for number, curve in enumerate(curves[program]):
+                    axes.plot(curve[:, 0] / 1000, curve[:, 1], color=colour, linewidth=1.0, alpha=0.7,
+                              label=program if number == 0 else None)
+            if wanted is not None:
+                axes.axhline(wanted, color=_EXACT, linewidth=1.0, linestyle=(0, (4, 3)))
+            axes.set_yscale("log", base=2)
+            axes.set_title(name, loc="left")
+            axes.set_xlabel("clocks (thousands)")
+            axes.grid(axis="y")
+        for axes in grid[len(panels):]:
+            axes.set_visible(False)
+        grid[0].set_ylabel("relative residual")
+        handles, labels = grid[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(programs))
+        _write(figure, path)
+
+
+def _write(figure: Figure, path: str | PathLike[str]) -> None:
+    try:
+        figure.savefig(path, format="png", metadata={"Software": None})
+    except OSError as error:
+        raise InputError(f"{path}: cannot write the picture ({error.strerror})") from None
 
 
 def _check(x: np.ndarray, x_exact: np.ndarray, grid: tuple[int, int] | None, settling: SettlingTrace | None) -> None:

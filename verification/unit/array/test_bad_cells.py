@@ -48,3 +48,21 @@ def test_a_row_is_overwritten_whole():
         assert ctx.get(cells.window.r_data) == 0x8001
 
     simulate(cells, bench)
+
+
+def test_the_window_writes_nothing_and_has_no_parity_to_be_wrong():
+    cells = BadCellMap(ChipConfig(size=16, adcs=4, lanes=1))
+    window = cells.window
+
+    async def bench(ctx):
+        for signal, value in ((cells.write, 1), (cells.row, 3), (cells.bad, 0x1234)):
+            ctx.set(signal, value)
+        await ctx.tick()
+        ctx.set(cells.write, 0)
+        for signal, value in ((window.select, 1), (window.address, 3), (window.w_strobe, 0xF), (window.w_data, 0xFFFF)):
+            ctx.set(signal, value)
+        await ctx.tick()
+        await ctx.tick()
+        assert (ctx.get(window.r_data), ctx.get(window.r_error)) == (0x1234, 0)
+
+    simulate(cells, bench)

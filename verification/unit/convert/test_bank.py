@@ -103,16 +103,14 @@ def test_verdicts_of_random_scans(config: ChipConfig):
                 held = [0] * config.size
                 held[random.randrange(config.size)] = random.choice([0, 1, -1])
             tolerance = random.choice([0, 1, 2, 15])
-            loop_size, vector_size = random.randrange(config.size + 1), random.randrange(config.size + 1)
-            for signal, value in ((bench.bank.tolerance, tolerance), (bench.bank.loop_size, loop_size),
-                                  (bench.bank.vector_size, vector_size)):
-                ctx.set(signal, value)
+            loop_size = random.randrange(config.size + 1)
+            ctx.set(bench.bank.tolerance, tolerance)
+            ctx.set(bench.bank.loop_size, loop_size)
             await bench.scan(ctx, held)
             codes, peak = bench.stored(held), 0
             for code in codes[:loop_size]:
                 peak |= abs(code)
             assert ctx.get(bench.bank.peak) == peak
-            assert ctx.get(bench.bank.nonzero) == any(codes[:vector_size])
             if before is not None:
                 agree = all(abs(n - o) <= tolerance for n, o in zip(codes[:loop_size], before, strict=False))
                 assert ctx.get(bench.bank.agree) == agree
@@ -144,13 +142,12 @@ def test_agreement_ends_just_beyond_the_tolerance(config: ChipConfig, tolerance:
 
 
 @each_small_shape
-def test_outputs_outside_the_sizes_are_stored_but_not_judged(config: ChipConfig):
+def test_outputs_outside_the_loop_are_stored_but_not_judged(config: ChipConfig):
     bench, top = BankBench(config), (1 << (config.adc_bits - 1)) - 1
 
     async def run(ctx):
         for size in range(config.size):
             ctx.set(bench.bank.loop_size, size)
-            ctx.set(bench.bank.vector_size, size)
             await bench.scan(ctx, [0] * config.size)
             for output, inside in ((size, False), (size - 1, True)):
                 if output < 0:
@@ -160,7 +157,6 @@ def test_outputs_outside_the_sizes_are_stored_but_not_judged(config: ChipConfig)
                 await bench.scan(ctx, held)
                 assert ctx.get(bench.bank.agree) == (not inside)
                 assert ctx.get(bench.bank.peak) == (top if inside else 0)
-                assert ctx.get(bench.bank.nonzero) == inside
                 assert (await bench.codes(ctx))[output] == -top
                 await bench.scan(ctx, [0] * config.size)
 
@@ -180,5 +176,47 @@ def test_idle_stores_nothing_and_keeps_verdicts():
             await ctx.tick()
         assert ctx.get(bench.bank.peak) == verdict == 5 | 9 | 2 | 1
         assert await bench.codes(ctx) == [-5, 9, -2, -1]
+
+    bench.run(run)
+
+
+@each_shape
+def test_a_wipe_overwrites_the_kept_codes_step_by_step(config: ChipConfig):
+    bench = BankBench(config)
+    held = [1 + output % 20 for output in range(config.size)]
+
+    async def run(ctx):
+        await bench.scan(ctx, held)
+        kept = bench.stored(held)
+        ctx.set(bench.bank.wipe, 1)
+        for step in reversed(range(config.mux_steps)):
+            ctx.set(bench.bank.wipe_address, step)
+            await ctx.tick()
+            kept[step::config.mux_steps] = [0] * config.adcs
+            assert await bench.codes(ctx) == kept, f"steps from {step} on"
+        ctx.set(bench.bank.wipe, 0)
+        assert not any(await bench.codes(ctx))
+        await bench.scan(ctx, held)
+        assert await bench.codes(ctx) == bench.stored(held), "and it works as before"
+
+    bench.run(run)
+
+
+def test_a_scan_behind_a_wipe_is_judged_against_zero():
+    bench = BankBench(CONFIGS["tiny"])
+
+    async def run(ctx):
+        ctx.set(bench.bank.loop_size, 4)
+        ctx.set(bench.bank.tolerance, 2)
+        await bench.scan(ctx, [9, 9, 9, 9])
+        ctx.set(bench.bank.wipe, 1)
+        for step in range(2):
+            ctx.set(bench.bank.wipe_address, step)
+            await ctx.tick()
+        ctx.set(bench.bank.wipe, 0)
+        await bench.scan(ctx, [2, -2, 0, 1])
+        assert ctx.get(bench.bank.agree)
+        await bench.scan(ctx, [2, -2, 0, 4])
+        assert not ctx.get(bench.bank.agree)
 
     bench.run(run)

@@ -6,6 +6,7 @@ from systemrdl.rdltypes.builtin_enums import OnWriteType
 from verification.unit.simulation import seeded, simulate
 
 from ohmloop_hdl.config import CONFIGS, ChipConfig
+from ohmloop_hdl.events import Event
 from ohmloop_hdl.host.map import address_map, elaborate_rdl
 from ohmloop_hdl.host.registers import RegisterBank
 
@@ -17,10 +18,12 @@ FIELDS: dict[str, FieldNode] = {f"{name}.{field.inst_name}": field
 
 
 def kind(field: FieldNode) -> str:
-    """``wire``: driven by hardware; ``fixed``: a constant; ``event``: write one to clear; ``pulse``: one clock;
-    ``plain``: storage that software writes."""
+    """``wire``: driven by hardware; ``fixed``: a constant; ``event``: write one to clear; ``latch``: write one to set,
+    for good; ``pulse``: one clock; ``plain``: storage that software writes."""
     if field.get_property("onwrite") == OnWriteType.woclr:
         return "event"
+    if field.get_property("onwrite") == OnWriteType.woset:
+        return "latch"
     if field.get_property("singlepulse"):
         return "pulse"
     if field.is_sw_writable:
@@ -101,6 +104,7 @@ def test_identity_and_capabilities(config: ChipConfig):
         assert await bench.read(ctx, "CAPS0") == config.size | config.adcs << 10 | config.lanes << 20
         assert await bench.read(ctx, "CAPS1") == (config.cell_bits | config.dac_bits << 4 | config.adc_bits << 8
                                                   | config.codes_per_word << 12)
+        assert await bench.read(ctx, "CAPS2") == config.slots | 16 << 5 | 16 << 10 | 256 << 16
         assert await bench.read(ctx, "SIZES") == config.size | config.size << 16
 
     bench.run(run)
@@ -108,32 +112,36 @@ def test_identity_and_capabilities(config: ChipConfig):
 
 def test_addresses_are_fixed():
     assert {name: register.absolute_address for name, register in REGISTERS.items()} == address_map(TINY).registers
-    assert list(address_map(TINY).registers.values()) == list(range(0, 0x54, 4))
-    assert list(REGISTERS) == [
+    names = list(REGISTERS)
+    assert names[-len(Event):] == [f"EVENT_{event.name}" for event in Event]
+    assert names[:-len(Event)] == [
         "ID", "VERSION", "CAPS0", "CAPS1", "INTR_STATE", "INTR_ENABLE", "INTR_TEST", "CONTROL", "STATUS", "CYCLES",
         "ENTRY", "SIZES", "SOLVE_INTERVAL", "MULTIPLY_INTERVAL", "TIMEOUT", "TOLERANCE", "SWITCHES", "ARRAY",
-        "BANDWIDTH", "RANGES", "BAD_CELLS",
+        "BANDWIDTH", "RANGES", "BAD_CELLS", "VALID", "STREAM_WAITS", "WATCHDOG", "LOCK", "TEST", "REPAIRS", "CAPS2",
     ]
+    assert list(address_map(TINY).registers.values()) == [*range(0, 0x70, 4), *(0x80 + 4 * event for event in Event)]
 
 
-@pytest.mark.parametrize("name", REGISTERS)
-def test_reset_value(name: str):
+def test_reset_values():
     bench = RegistersBench()
 
     async def run(ctx):
-        readable = any(field.is_sw_readable for field in REGISTERS[name].fields())
-        assert await bench.read(ctx, name) == (reset_word(name) if readable else 0)
+        for name, register in REGISTERS.items():
+            readable = any(field.is_sw_readable for field in register.fields())
+            assert await bench.read(ctx, name) == (reset_word(name) if readable else 0), name
 
     bench.run(run)
 
 
 def test_reset_values_that_drivers_count_on():
     fields = address_map(TINY).fields
-    assert {key: fields[key].reset for key in fields if KINDS[key] == "plain"} == {
-        "INTR_ENABLE.done": 0, "INTR_ENABLE.trap": 0, "ENTRY.pc": 0, "SIZES.loop_size": 4, "SIZES.vector_size": 4,
+    assert {key: fields[key].reset for key in fields if KINDS[key] in ("plain", "latch")} == {
+        "INTR_ENABLE.done": 0, "INTR_ENABLE.trap": 0, "INTR_ENABLE.wiped": 0, "ENTRY.pc": 0,
+        "SIZES.loop_size": 4, "SIZES.vector_size": 4,
         "SOLVE_INTERVAL.clocks": 256, "MULTIPLY_INTERVAL.clocks": 64, "TIMEOUT.clocks": 65536, "TOLERANCE.lsb": 1,
         "SWITCHES.dead": 2, "SWITCHES.autozero": 16, "ARRAY.write_cycles": 4, "ARRAY.retries": 3, "ARRAY.bad_limit": 0,
-        "BANDWIDTH.k": 0, "RANGES.drive_range": 0, "RANGES.feedback": 0,
+        "BANDWIDTH.k": 0, "RANGES.drive_range": 0, "RANGES.feedback": 0, "WATCHDOG.clocks": 1 << 28,
+        "LOCK.matrices": 0, "TEST.bad_parity": 0,
     }
 
 
@@ -192,7 +200,7 @@ def test_the_low_two_address_bits_are_ignored(low: int):
 
 def test_configuration_registers_are_the_guarded_ones():
     assert GUARDED == ["ENTRY", "SIZES", "SOLVE_INTERVAL", "MULTIPLY_INTERVAL", "TIMEOUT", "TOLERANCE", "SWITCHES",
-                       "ARRAY", "BANDWIDTH", "RANGES"]
+                       "ARRAY", "BANDWIDTH", "RANGES", "WATCHDOG", "TEST"]
 
 
 @pytest.mark.parametrize("name", GUARDED)
@@ -234,19 +242,20 @@ def test_a_read_only_register_refuses_writes(name: str):
     bench.run(run)
 
 
-@pytest.mark.parametrize("key", [key for key, which in KINDS.items() if which == "wire"])
-def test_status_fields_show_what_the_hardware_drives(key: str):
-    bench, field = RegistersBench(), FIELDS[key]
+def test_status_fields_show_what_the_hardware_drives():
+    bench = RegistersBench()
 
     async def run(ctx):
-        for value in [1 << bit for bit in range(field.width)] + [(1 << field.width) - 1, 0]:
-            ctx.set(bench.bank.drive[key], value)
-            assert await bench.read(ctx, key.split(".")[0]) == value << field.low
+        for key in [key for key, which in KINDS.items() if which == "wire"]:
+            field = FIELDS[key]
+            for value in [1 << bit for bit in range(field.width)] + [(1 << field.width) - 1, 0]:
+                ctx.set(bench.bank.drive[key], value)
+                assert await bench.read(ctx, key.split(".")[0]) == value << field.low, key
 
     bench.run(run)
 
 
-@pytest.mark.parametrize("address", [0x54, 0x58, 0x100, 0xFFFC, 0x4000])
+@pytest.mark.parametrize("address", [0x70, 0x7C, 0xD4, 0x100, 0x4000, 0xFFFFC])
 def test_addresses_without_a_register_are_refused(address: int):
     bench = RegistersBench()
 
@@ -300,10 +309,11 @@ def field_mask(key: str) -> int:
 
 
 EVENTS = [key for key, which in KINDS.items() if which == "event"]
+ALL_EVENTS = 0b111
 
 
 def test_interrupt_state_collects_events():
-    assert EVENTS == ["INTR_STATE.done", "INTR_STATE.trap"]
+    assert EVENTS == ["INTR_STATE.done", "INTR_STATE.trap", "INTR_STATE.wiped"]
 
 
 @pytest.mark.parametrize("key", EVENTS)
@@ -327,7 +337,7 @@ def test_an_event_sets_stays_and_clears_with_a_one(key: str):
 
 @pytest.mark.parametrize("key", EVENTS)
 def test_an_event_beats_a_clear_of_the_same_clock(key: str):
-    bench, both = RegistersBench(), 3
+    bench = RegistersBench()
 
     async def run(ctx):
         for event in EVENTS:
@@ -335,14 +345,14 @@ def test_an_event_beats_a_clear_of_the_same_clock(key: str):
         await ctx.tick()
         for event in EVENTS:
             ctx.set(bench.bank.drive[event], event == key)
-        await bench.access(ctx, "INTR_STATE", both)
+        await bench.access(ctx, "INTR_STATE", ALL_EVENTS)
         ctx.set(bench.bank.drive[key], 0)
-        assert await bench.read(ctx, "INTR_STATE") == field_mask(key), "the other one clears"
+        assert await bench.read(ctx, "INTR_STATE") == field_mask(key), "the others clear"
 
     bench.run(run)
 
 
-def test_an_event_of_one_bit_leaves_the_other():
+def test_an_event_of_one_bit_leaves_the_others():
     bench = RegistersBench()
 
     async def run(ctx):
@@ -350,7 +360,7 @@ def test_an_event_of_one_bit_leaves_the_other():
             ctx.set(bench.bank.drive[key], 1)
             await ctx.tick()
             ctx.set(bench.bank.drive[key], 0)
-        assert await bench.read(ctx, "INTR_STATE") == 3
+        assert await bench.read(ctx, "INTR_STATE") == ALL_EVENTS
 
     bench.run(run)
 
@@ -359,9 +369,9 @@ def test_the_interrupt_line_is_state_and_enable():
     bench = RegistersBench()
 
     async def run(ctx):
-        for state in range(4):
-            for enable in range(4):
-                await bench.access(ctx, "INTR_STATE", 3)
+        for state in range(8):
+            for enable in range(8):
+                await bench.access(ctx, "INTR_STATE", ALL_EVENTS)
                 await bench.access(ctx, "INTR_ENABLE", enable)
                 for bit, key in enumerate(EVENTS):
                     ctx.set(bench.bank.drive[key], state >> bit & 1)
@@ -393,6 +403,27 @@ def test_ranges_are_written_from_both_sides(key: str):
         await ctx.tick()
         ctx.set(bench.bank.load[key], 0)
         assert await bench.read(ctx, "RANGES") == 0, "a load of zero counts"
+
+    bench.run(run)
+
+
+def test_a_lock_is_set_with_a_one_and_stays():
+    assert [key for key, which in KINDS.items() if which == "latch"] == ["LOCK.matrices"]
+    bench = RegistersBench()
+    locked = bench.bank.value["LOCK.matrices"]
+
+    async def run(ctx):
+        for word, strobe in ((0, 0xF), (0xFFFF_FFFE, 0xF), (1, 0), (0xFFFF_FFFF, 0b1110)):
+            assert (await bench.access(ctx, "LOCK", word, strobe))[0] == 0
+            assert not ctx.get(locked) and await bench.read(ctx, "LOCK") == 0
+        ctx.set(bench.bank.writable, 0)
+        assert (await bench.access(ctx, "LOCK", 1, 0b0001))[0] == 0, "a program that runs does not matter"
+        for word, strobe in ((0, 0xF), (0xFFFF_FFFE, 0xF), (1, 0xF), (0, 0)):
+            assert ctx.get(locked) and await bench.read(ctx, "LOCK") == 1
+            assert (await bench.access(ctx, "LOCK", word, strobe))[0] == 0
+        for name in PLAIN:
+            await bench.access(ctx, name, 0)
+        assert ctx.get(locked)
 
     bench.run(run)
 

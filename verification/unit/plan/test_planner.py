@@ -1,6 +1,7 @@
 """The planner end to end: what is taken, what is refused and why, and that the scales lead through a macro to x."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from ohmloop.ensembles import ENSEMBLES, ensemble, heat, structured, tridiagonal
 from ohmloop.errors import InputError, NotSolvedError
 from ohmloop.golden.convert import input_codes
 from ohmloop.plan import scaling, stability
-from ohmloop.plan.planner import plan_system
+from ohmloop.plan.planner import plan_preconditioner, plan_system
+from ohmloop.plan.ranking import StaticInverse, gcr_count
 from ohmloop.plan.reference import convert, digital_solve, relative_error, relative_residual
 from ohmloop.plan.scaling import Plan
 from ohmloop.plan.stability import UnstableError
@@ -208,3 +210,73 @@ def test_mesh_in_one_shot():
     matrix = read_matrix(REAL / "mesh1e1.mtx")
     plan = plan_system(matrix, HP, REFERENCE)
     assert relative_error(digital_solve(plan, matrix @ np.ones(48), HP), np.ones(48)) < 0.02
+
+
+def test_two_digits_hold_what_one_cannot_and_solve_in_one_shot():
+    matrix = ensemble("wishart", 32, 30.0, 4)
+    with pytest.raises(UnstableError):
+        plan_system(matrix, CHIP, REFERENCE)
+    plan = plan_system(matrix, CHIP, REFERENCE, digits=2)
+    assert (plan.n, plan.digits, plan.loop_size, plan.shift) == (32, 2, 64, 0)
+    assert 113 <= plan.c_max <= 225 and plan.rounding_error < 0.015
+    assert np.abs(matrix - plan.matrix(CHIP)).max() <= 0.5001 * plan.alpha / 225
+    assert plan.reasons[0].startswith(f"full-scale code {plan.c_max} of 225, in two digits, holds the matrix with a ")
+    # The loop as programmed: its first half answers for the matrix that the plan claims.
+    b = matrix @ np.ones(32)
+    inverse = np.linalg.inv(plan.codes / 15)
+    assert np.allclose(inverse[:32, :32] / plan.alpha, np.linalg.inv(plan.matrix(CHIP)), rtol=1e-9)
+    assert np.linalg.norm(inverse[:32, :32] @ b / plan.alpha - 1) / np.sqrt(32) < 0.2
+
+
+def test_two_digits_keep_the_heat_plate_exact():
+    plan = plan_system(heat(32), CHIP, REFERENCE, digits=2)
+    assert plan.c_max == 224 and np.allclose(plan.matrix(CHIP), heat(32), rtol=1e-15, atol=0)
+    assert np.abs(plan.codes[:32, 32:]).max() <= 7 and np.array_equal(plan.codes[32:, :32], -np.eye(32))
+
+
+@pytest.mark.parametrize(("digits", "said"), [
+    (2, "matrix: size 3 does not fit, one macro of tiny holds 1 to 2 in two digits"),
+    (3, "digits: must be 1 or 2, not 3"),
+])
+def test_refused_digits(digits: int, said: str):
+    for plan in (plan_system, plan_preconditioner):
+        with pytest.raises(InputError, match=f"^{said}$"):
+            plan(np.eye(3), TINY, REFERENCE, digits=digits)
+
+
+def test_two_digits_are_not_shifted():
+    said = "digits: a matrix in two digits is not shifted; plan it as a preconditioner"
+    with pytest.raises(InputError, match=f"^{said}$"):
+        plan_system(np.eye(2), TINY, REFERENCE, digits=2, allow_shift=True)
+
+
+def test_a_preconditioner_needs_fewer_iterations_than_the_nearest_codes():
+    matrix = ensemble("spdlog", 64, 30.0, 0)
+    nearest = plan_system(matrix, CHIP, REFERENCE, allow_shift=True)
+    best = plan_preconditioner(matrix, CHIP, REFERENCE)
+    b = matrix @ np.random.default_rng(9).standard_normal(64)
+    die = Die.sample(CHIP, replace(REFERENCE, seed=50))
+    counts = [gcr_count(matrix / plan.alpha, StaticInverse(np.asarray(plan.codes), 64, die), b, 60)
+              for plan in (nearest, best)]
+    assert counts[1] <= 20 < counts[0]
+    assert stability.unstable_eigenvalue(best.codes, CHIP, REFERENCE, best.bandwidth) is None
+    for A, L in stability.mismatched_loops(best.codes, CHIP, REFERENCE):
+        assert stability.settling(A, L, REFERENCE, best.bandwidth).stable
+    assert np.linalg.norm(matrix - best.matrix(CHIP)) / np.linalg.norm(matrix) == pytest.approx(best.rounding_error)
+
+
+@pytest.mark.parametrize("method", ["refine", "gcr"])
+def test_an_exact_matrix_is_its_own_preconditioner(method: str):
+    plan = plan_preconditioner(heat(64), CHIP, REFERENCE, method=method)
+    assert (plan.c_max, plan.shift, plan.alpha) == (12, 0.0, 5.0) and np.array_equal(plan.matrix(CHIP), heat(64))
+
+
+def test_a_preconditioner_is_refused_where_nothing_is_stable():
+    with pytest.raises(UnstableError, match="^matrix: unstable in the loop: eigenvalue -0.5 of U A at full-scale "):
+        plan_preconditioner(-np.eye(4), TINY, IDEAL)
+
+
+def test_a_shift_of_a_preconditioner_is_named():
+    plan = plan_preconditioner(ensemble("spdlog", 64, 300.0, 0), CHIP, REFERENCE)
+    assert plan.shift > 0
+    assert plan.reasons[1] == f"the programmed diagonal is shifted by {plan.shift:g} code steps, which saves iterations"

@@ -113,3 +113,24 @@ def test_refused_right_hand_sides(b: np.ndarray, said: str):
     with pytest.raises(InputError) as caught:
         scaling.scale_rhs(b, CHIP)
     assert str(caught.value) == said
+
+
+def test_two_digits_are_embedded_as_high_and_low():
+    codes = np.array([[225, -100], [7, -8]])
+    embedded = scaling.embed(codes, CONFIGS["tiny"], 2)
+    assert embedded.tolist() == [[15, -7, 0, 5], [0, -1, 7, 7], [-1, 0, 15, 0], [0, -1, 0, 15]]
+    high, low = embedded[:2, :2], embedded[:2, 2:]
+    assert np.array_equal(15 * high + low, codes) and np.abs(low).max() <= 7
+
+
+def test_two_digits_around_unused_rows():
+    embedded = scaling.embed(np.array([[100]]), CONFIGS["tiny"], 2)
+    assert embedded.tolist() == [[7, -5, 0, 0], [-1, 15, 0, 0], [0, 0, 15, 0], [0, 0, 0, 15]]
+
+
+def test_full_scale_of_two_digits():
+    ranked = scaling.rank_candidates(np.array([[4.0, -1], [-1, 4]]), CHIP, 2)
+    assert ranked[0].c_max == 224 and ranked[0].exact and ranked[0].codes.tolist() == [[224, -56], [-56, 224]]
+    assert min(candidate.c_max for candidate in ranked) == 113
+    assert scaling.matrix_factor(4.0, 224, CHIP, 2) == 4.0 * 225 / 224
+    assert scaling.matrix_factor(4.0, 225, CHIP, 2) == 4.0 * (1 + 2.0**-22)

@@ -8,7 +8,8 @@ from ohmloop.analog.macro import NumpyMacro
 from ohmloop.analog.params import AnalogParams
 from ohmloop.ensembles import ensemble
 from ohmloop.golden.machine import Machine
-from ohmloop.host.job import predict, solve_job
+from ohmloop.host.job import predict
+from ohmloop.host.system import solve_job
 from ohmloop.plan.planner import plan_system
 from ohmloop.plan.scaling import scale_rhs
 from ohmloop.report.main_job import settling_trace

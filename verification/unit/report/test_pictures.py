@@ -1,4 +1,4 @@
-"""The solution picture: the right size, the same bytes twice, one-line refusals."""
+"""The pictures: the right size, the same bytes twice, one-line refusals."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from matplotlib.image import imread
 
 from ohmloop.errors import InputError
-from ohmloop.report.pictures import SettlingTrace, solution_picture
+from ohmloop.report.pictures import SettlingTrace, convergence_picture, solution_picture
 
 X = np.linspace(-1, 1, 16)
 TIMES_S = np.linspace(0, 2e-6, 50)
@@ -46,3 +46,31 @@ def test_refusals(tmp_path: Path, arguments: dict, said: str):
 def test_unwritable_path(tmp_path: Path):
     with pytest.raises(InputError, match="cannot write the picture"):
         solution_picture(tmp_path / "no" / "a.png", X, X, "t")
+
+
+CURVES = {"gcr": [np.array([[0, 1.0], [1500, 1e-3], [3000, 1e-7]])], "refine": [np.array([[0, 1.0], [1400, 0.5]])] * 2}
+
+
+@pytest.mark.parametrize(("panels", "height"), [(1, 510), (2, 510), (3, 900), (4, 900)])
+def test_convergence_same_bytes_twice_and_a_row_for_two_panels(tmp_path: Path, panels: int, height: int):
+    for name in ("a.png", "b.png"):
+        convergence_picture(tmp_path / name, {f"cond {k}": CURVES for k in range(panels)}, "test", wanted=2.0 ** -24)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert imread(tmp_path / "a.png").shape[:2] == (height, 960)
+
+
+def test_convergence_draws_every_program_in_its_colour(tmp_path: Path):
+    """Blue and orange are there with two programs, and no orange with one."""
+    found = []
+    for number, curves in enumerate((CURVES, {"gcr": CURVES["gcr"]})):
+        convergence_picture(tmp_path / f"{number}.png", {"one": curves}, "t")
+        pixels = imread(tmp_path / f"{number}.png")[..., :3]
+        found.append(bool(((pixels[..., 0] > 0.75) & (pixels[..., 2] < 0.5) & (pixels[..., 1] < 0.75)).any()))
+    assert found == [True, False]
+
+
+@pytest.mark.parametrize("panels", [{}, {"a": {}}, {"a": CURVES, "b": {"gcr": CURVES["gcr"]}},
+                                    {"a": {str(k): CURVES["gcr"] for k in range(7)}}])
+def test_convergence_refusals(tmp_path: Path, panels: dict):
+    with pytest.raises(InputError, match="^picture: panels must have the same 1 to 6 programs$"):
+        convergence_picture(tmp_path / "a.png", panels, "t")

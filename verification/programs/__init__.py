@@ -1,0 +1,1 @@
+"""What the programs of the chip achieve, over many systems."""
