@@ -116,6 +116,15 @@ class ChipAndGolden:
             self.machine.source += [(word, place == len(words) - 1) for place, word in enumerate(words)]
             await self.perform(ctx, Send(tuple(words)))
 
+    async def flush(self, ctx) -> None:
+        """Forget what was sent, as far as it is in the buffer and as far as it is still to come."""
+        coming = True
+        while coming:
+            coming = self.chip.waiting
+            await ctx.tick().repeat(8)
+            await self.put(ctx, "CONTROL", self.map.fields["CONTROL.flush"].mask)
+        self.machine.source.clear()
+
     async def write_word(self, ctx, window: str, place: tuple[int, ...], *, wrong: bool = False, strobe: int = 0xF):
         """Write a word of program, slots, codes, offsets or gains once more as it is, on purpose with wrong parity.
 

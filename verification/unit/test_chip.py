@@ -1,18 +1,43 @@
 """The chip around the numpy macro against the golden machine: codes, clocks of every phase, vectors, ranges, status."""
 
 from itertools import pairwise
+from random import Random
 
 import numpy as np
 import pytest
 
 from ohmloop.analog.cells import Die
 from ohmloop.analog.params import AnalogParams
+from ohmloop.engines.operations import Connect
 from ohmloop.golden import cycles
-from ohmloop.golden.assembler import assemble
+from ohmloop.golden.vector import Scalar
 from ohmloop_hdl.config import CONFIGS, ChipConfig
 from ohmloop_hdl.events import Phase
 from ohmloop_hdl.fixed import EXPONENT_MIN
-from ohmloop_hdl.isa import INV, MUL
+from ohmloop_hdl.isa import (
+    AXPY,
+    BLE,
+    CAL,
+    DIV,
+    DOT,
+    HALT,
+    IMM,
+    INV,
+    KIND,
+    LD,
+    LOOP,
+    MAT,
+    MUL,
+    PROG,
+    PROGRAM_WORDS,
+    SCRUB,
+    SETC,
+    SLOT,
+    ST,
+    STREAM,
+    TARGET,
+    D,
+)
 from ohmloop_hdl.sequencer.traps import TrapCause
 from verification.unit.analog.systems import definite
 from verification.unit.chip_and_golden import ChipAndGolden, mantissas_of
@@ -72,39 +97,72 @@ def test_an_identity_returns_its_input_exactly(params: AnalogParams):
     assert pair.machine.exponents[2] == -7
 
 
+class Programs:
+    """Random numbers and short random programs over the whole instruction set, which end by themselves."""
+
+    WEIGHTS = {AXPY: 4, DOT: 3, DIV: 2, BLE: 2, LOOP: 1, SETC: 1, MAT: 2, INV: 4, MUL: 3, LD: 3, ST: 2, PROG: 1, SCRUB: 1}
+
+    def __init__(self, config: ChipConfig, random: Random):
+        self.config, self.random = config, random
+
+    def vector(self) -> tuple[list[int], int]:
+        size = self.random.choice([6, 20, 27, 31])
+        exponent = self.random.choice([0, 0, 5, -20, 505, 511, -505, -511, EXPONENT_MIN])
+        return [self.random.randrange(-(1 << size), 1 << size) for _ in range(self.config.size)], exponent
+
+    def scalar(self) -> Scalar:
+        size = self.random.choice([0, 3, 22, 23])
+        return Scalar(self.random.randrange(-(1 << size), 1 << size), self.random.choice([-3, 0, 1, 9, -400, 300]))
+
+    def codes(self):
+        n, top = self.config.size, self.config.code_max
+        if self.random.random() < 0.7:
+            return definite(n, top, seed=self.random.randrange(1000))
+        return [[self.random.randint(-top, top) for _ in range(n)] for _ in range(n)]
+
+    def program(self, entry: int) -> tuple[list[int], list[list[int]]]:
+        """Words that begin at ``entry``, and the objects that they take from the stream, one of them sometimes of the
+        wrong length."""
+        random, n = self.random, self.config.size
+        words, objects = [PROG.encode(0)] * (random.random() < 0.6), []
+        for instruction in random.choices(list(self.WEIGHTS), list(self.WEIGHTS.values()), k=random.randrange(2, 9)):
+            values = {operand: random.randint(*operand.limits) for operand in instruction.operands}
+            ahead = (entry + len(words) + random.randrange(1, 3)) % PROGRAM_WORDS
+            values |= {TARGET: ahead, CAL: int(random.random() < 0.2), STREAM: int(random.random() < 0.4),
+                       SLOT: int(random.random() < 0.05), IMM: random.randrange(-3, 4)}
+            length = 0
+            if instruction is LD:
+                values[KIND] = random.choice([0, 0, 0, 1, 2])
+                values[D] = random.randrange(16) if values[KIND] == 0 else 0
+                length = (n + 1, n * n, n * n // self.config.codes_per_word)[values[KIND]]
+            elif instruction is PROG and values[STREAM]:
+                length = n * n // self.config.codes_per_word
+            if length:
+                length += random.choice([0] * 18 + [1, -1])
+                objects.append([random.getrandbits(32) for _ in range(length)])
+            words.append(instruction.encode(*(values[operand] for operand in instruction.operands)))
+        if random.random() < 0.1:
+            words.append(random.getrandbits(32))
+        return [*words, HALT.encode(random.randrange(256)), HALT.encode(0)], objects
+
+
 @pytest.mark.parametrize("config", [TINY, LAB], ids=["tiny", "lab"])
 @each_params
-@pytest.mark.parametrize("part", range(2))
-def test_random_programs(config: ChipConfig, params: AnalogParams, part: int):
-    random = seeded((config.size, params.mismatch_sigma, part))
+def test_random_programs(config: ChipConfig, params: AnalogParams):
+    """Everything that both show, run after run, with pauses on both streams; arrays, ranges and registers go on."""
+    random = seeded((config.size, params.mismatch_sigma))
+    programs = Programs(config, random)
     pair = ChipAndGolden(Die.sample(config, params))
-    n, top = config.size, config.code_max
-    ends = []
-
-    def vector():
-        size = random.choice([6, 20, 27, 31])
-        exponent = random.choice([0, 0, 5, -20, 505, 511, -505, -511, EXPONENT_MIN])
-        return [random.randrange(-(1 << size), 1 << size) for _ in range(n)], exponent
-
-    def codes():
-        if random.random() < 0.7:
-            return definite(n, top, seed=random.randrange(1000))
-        return [[random.randint(-top, top) for _ in range(n)] for _ in range(n)]
-
-    def program():
-        words = [assemble("PROG")[0]] * (random.random() < 0.6)
-        for _ in range(random.randrange(1, 5)):
-            words.append(random.choice([INV, MUL]).encode(random.choice([0, 1, 2, 3, 15]), random.randrange(5)))
-        if random.random() < 0.15:
-            words.append(random.getrandbits(32))
-        return [*words, *assemble(f"HALT {random.randrange(256)}")]
+    n, ends = config.size, []
 
     async def bench(ctx):
-        await pair.load(ctx, codes(), {v: vector() for v in range(1, 5)})
-        for _ in range(8 if config is TINY else 3):
+        await pair.fill(ctx, random.randrange(1000), programs.codes())
+        for number in range(12 if config is TINY else 5):
+            await pair.perform(ctx, Connect(random.choice([0, 0.5]), random.choice([0, 0.5]), number))
             if random.random() < 0.3:
-                await pair.load(ctx, codes())
-            await pair.load(ctx, vectors={random.randrange(1, 5): vector()})
+                await pair.load(ctx, programs.codes())
+            await pair.load(ctx, vectors={random.randrange(1, 16): programs.vector() for _ in range(3)})
+            await pair.load_scalar(ctx, random.randrange(1, 16), programs.scalar())
             await pair.configure(
                 ctx,
                 loop_size=random.choice([n, n, random.randrange(n + 1)]),
@@ -115,12 +173,17 @@ def test_random_programs(config: ChipConfig, params: AnalogParams, part: int):
                 tolerance=random.choice([0, 1, 2, 15]),
                 dead=random.randrange(4), autozero=random.randrange(20),
                 write_cycles=random.randrange(5), retries=random.randrange(3),
-                bandwidth=random.randrange(4), drive_range=random.randrange(8), feedback=random.randrange(4))
+                bandwidth=random.randrange(4), drive_range=random.randrange(8), feedback=random.randrange(4),
+                watchdog=random.choice([0, 0, 0, 40, 400]))
             entry = random.choice([0, 0, 100, 254])
-            ends.append((await pair.go(ctx, program(), entry)).trap)
+            words, objects = programs.program(entry)
+            await pair.send(ctx, *objects)
+            ends.append((await pair.go(ctx, words, entry, windows=number % 6 == 5)).trap)
+            await pair.flush(ctx)
 
     pair.run(bench)
     print(ends)
+    assert len(set(ends)) > 2
 
 
 @each_params
@@ -310,7 +373,7 @@ def test_programming_again_after_the_codes_changed():
                 results.append(pair.machine.mantissas[2].tolist())
 
     pair.run(bench)
-    # Empty arrays clip and leave v2; old codes give the old answer; only PROG brings the new one.
+    # Arrays that were never programmed cannot be used; old codes give the old answer; only PROG brings the new one.
     assert results[0] == [0] * 16 and results[1] == results[2] != results[3]
 
 

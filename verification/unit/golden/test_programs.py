@@ -212,6 +212,33 @@ def test_five_directions_keep_what_alpha_rounds_out_of_the_way():
         assert all(after < 0.25 * before for before, after in pairwise(done.sizes("k7")[:5]))
 
 
+def test_five_directions_look_at_r_twice_after_three_bits():
+    """Every turn, whichever pair it fills, takes r along its q off once, and once more where it took 3 bits."""
+    seen = set()
+    for matrix, seed in ((heat(16), 0), (symmetric(16, 1)[0], 1), (ensemble("wishart", 16, 100.0, 2), 2)):
+        b = matrix @ np.random.default_rng(seed).standard_normal(16)
+        done = run_program("gcr5", matrix, b, LAB, plan=plan_preconditioner(matrix, LAB, REFERENCE), limit=15,
+                           tolerance=1e-9)
+        turns: list[tuple[list[str], list[float]]] = []
+        square = 0.0
+        for retired in done.run.retired:
+            text = disassemble(retired.instruction)
+            if text.startswith("INV"):
+                turns.append(([], [square]))
+            elif text.startswith("AXPY v3, v3"):
+                turns[-1][0].append(text.split(", ")[-1])
+            elif retired.result is not None and retired.result.register == "k7":
+                assert retired.result.mantissas is not None
+                square = scalar_value(Scalar(retired.result.mantissas[0], retired.result.exponent))
+                if turns:
+                    turns[-1][1].append(square)
+        for given, (before, after, *_) in turns[:-1]:
+            fast = 7 / 8 * before > 64 * after > 64 * done.written("k6")[0][0]
+            assert given == [given[0]] * (2 if fast else 1)
+            seen.add((given[0], fast))
+    assert seen == {(f"v{v}", fast) for v in range(11, 16) for fast in (True, False)}
+
+
 def test_refinement_adds_what_the_loop_answers_to_the_true_residual():
     matrix, b = system(16, 2)
     done = run_program("refine", matrix, b, LAB)
@@ -289,6 +316,14 @@ def test_four_right_angles_in_a_row_are_stagnation(name: str):
     ended(done, 3)
     assert done.found.iterations == 4 and done.found.relative_residual == pytest.approx(1.0, abs=1e-6)
     assert done.residual == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["gcr", "gcr5"])
+def test_slow_turns_count(name: str):
+    done = run_program(name, np.eye(4), np.array([1.0, 0, 0, 0]), TINY, params=IDEAL, limit=2, change=with_slot(
+        np.roll(np.eye(4, dtype=np.int64), 1, axis=0) << 22))
+    ended(done, 2)
+    assert done.found.iterations == 2
 
 
 def test_without_the_loop_a_right_angle_is_stagnation():
@@ -467,6 +502,43 @@ def test_right_hand_sides_stream_through():
     assert run.phases[Phase.PROGRAM] == alone.run.phases[Phase.PROGRAM]
     assert iterations_of(outcome.scalars[K_LONGEST]) == max(counts(run)) >= iterations_of(outcome.scalars[K_COUNT])
     assert counts(run)[-1] == iterations_of(outcome.scalars[K_COUNT])
+
+
+@pytest.mark.parametrize("case", ["solved", "looked at twice", "at the floor", "right angles", "limit", "stagnated"])
+def test_a_stream_of_one_does_what_gcr_does(case: str):
+    """All that INV and MAT gave, and the end, in each way that there is through the program."""
+    matrix, b = symmetric(16, 9)
+    tolerances = {"looked at twice": 2.0 ** -29, "at the floor": 2.0 ** -45}
+    options: dict[str, Any] = {"tolerance": tolerances.get(case, TOLERANCE), "params": REFERENCE}
+    turn = np.roll(np.eye(16, dtype=np.int64), 1, axis=0)
+    if case == "right angles":
+        turn[:5, :4] = np.roll(np.eye(5, 4, dtype=np.int64), 1, axis=0)
+        turn[[0, 4], 3] = 1, 0
+    if case in ("right angles", "limit", "stagnated"):
+        matrix, b = np.eye(16), np.eye(16)[0]
+        options |= {"change": with_slot(turn << 22), "params": IDEAL}
+    if case == "limit":
+        options |= {"limit": 2}
+    seeds = range(8) if case == "looked at twice" else [0]
+    looks = set()
+    for seed in seeds:
+        if case == "looked at twice":
+            matrix = ensemble("wishart", 16, 10.0, seed)
+            b = matrix @ np.random.default_rng(seed).standard_normal(16)
+        plan = plan_preconditioner(matrix, LAB, options["params"])
+        alone = run_program("gcr", matrix, b, LAB, plan=plan, **options)
+        job = stream_job(plan, matrix, [scale_rhs(b, LAB)], LAB, tolerance=options["tolerance"],
+                         limit=options.get("limit", 60))
+        machine = Machine(LAB, NumpyMacro(Die.sample(LAB, options["params"])))
+        _, run = predict(machine, replace(job, slots=alone.job.slots))
+        given = [[retired.result for retired in which.retired if retired.instruction >> 27 in (INV.opcode, MAT.opcode)]
+                 for which in (alone.run, run)]
+        assert given[0] == given[1] and len(given[0]) > 2
+        assert run.halt_code == alone.run.halt_code
+        looks.add((run.halt_code, len(given[0]) - 2 * alone.found.iterations))
+    assert looks == {"solved": {(0, 1)}, "at the floor": {(3, 3)}, "right angles": {(0, 1)}, "limit": {(2, 0)},
+                     "stagnated": {(3, 1)}}.get(case, looks)
+    assert case != "looked at twice" or (0, 2) in looks
 
 
 def counts(run: Run) -> list[int]:

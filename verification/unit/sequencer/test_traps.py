@@ -129,15 +129,6 @@ class Traps(ChipAndGolden):
         assert run.trap is NONE
         return run
 
-    async def flush(self, ctx) -> None:
-        """Forget what was sent, as far as it is in the buffer and as far as it is still to come."""
-        coming = True
-        while coming:
-            coming = self.chip.waiting
-            await ctx.tick().repeat(8)
-            await self.put(ctx, "CONTROL", self.map.fields["CONTROL.flush"].mask)
-        self.machine.source.clear()
-
 
 # Parity
 

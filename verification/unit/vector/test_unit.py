@@ -83,7 +83,7 @@ def test_random_instructions(config: ChipConfig):
         await machine.check(ctx)
 
     simulate(machine, run)
-    assert 0 < faults.count(TrapCause.RANGE) < 50
+    assert faults.count(TrapCause.NONE) > 40
 
 
 def test_the_reference_chip():
