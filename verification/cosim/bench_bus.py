@@ -2,10 +2,11 @@
 
 import itertools
 
-from verification.cosim.bus_model import ABORT, ADDRESS_SPACE, START, WORD, ZEROIZE
+from verification.cosim.bus_model import ABORT, ADDRESS_SPACE, CLEAR, FLUSH, START, WORD, ZEROIZE
 from verification.cosim.chip_bench import Chip, chip_test
 from verification.cosim.side_by_side import Host
 
+from ohmloop.golden.assembler import assemble
 from ohmloop_hdl.events import Phase
 
 REGISTERS_END = 0xD4
@@ -14,6 +15,9 @@ REGISTERS_END = 0xD4
 HOLES = (0x70, 0x7C, REGISTERS_END, 0xFF, 0x100, 0x8000, 0xF_FFFC, 0x10_0400, 0x1F_FFFC, 0xB0_0000, 0xC5_A5A5,
          ADDRESS_SPACE - WORD)
 """Addresses at which there is nothing, on every chip of less than full size."""
+
+OUTPUTS = ("trace_", "m_axis_", "interrupt", "s_axil_b", "s_axil_r", "s_wb_ack", "s_wb_err", "s_wb_dat_o")
+"""What the names of outputs begin with."""
 
 LENGTHS = (1, 2, 3, 4, 5, 7, 11, 16)
 """Bytes of an access: less than a word, a word, and over the borders of up to four."""
@@ -33,6 +37,23 @@ async def reset_values(chip: Chip):
     assert chip.quiet()
     assert host.accesses == 49 and host.refused == 0
     await host.check_windows()
+
+
+@chip_test
+async def everything_is_known(chip: Chip):
+    """After the wipe no output is unknown, whatever runs: memories begin as anything, and Icarus shows where that
+    leaks."""
+    host = Host(chip)
+    outputs = [handle for handle in chip.dut if handle._name.startswith(OUTPUTS)]
+    assert len(outputs) > 15
+    await host.prepare_solve(interval=30)
+    await host.write_program(assemble("PROG\nINV v2, v1\nAXPY v3, v1, k0, v2\nDOT k1, v1, v3\nST v3\nHALT 0"))
+    await host.start()
+    while chip.phase != Phase.IDLE:
+        unknown = [handle._name for handle in outputs if not handle.value.is_resolvable]
+        assert not unknown, f"{unknown} in {chip.phase.name}"
+        await chip.clocks(1)
+    assert await host.read_register("STATUS") == 1 | 5 << 8
 
 
 @chip_test
@@ -241,7 +262,7 @@ async def shut_while_running(chip: Chip):
             await host.write_register(name, value)
             await host.check_interrupt()
         await host.write_register("INTR_STATE", 7)
-        await host.write_register("CONTROL", START)  # no effect
+        await host.write_register("CONTROL", START | CLEAR | FLUSH)  # no effect
         for address in host.model.registers:
             await host.read(address, WORD)
         assert await host.read_register("CYCLES") > begun + 300, "a second start began the run anew"

@@ -19,7 +19,7 @@ from ohmloop_hdl.config import ChipConfig, config_named
 
 SMALL = config_named("tiny")
 
-AMOUNTS = {"bus": 10_000, "streams": 1_000_000}
+AMOUNTS = {"bus": 10_000, "streams": 2_000_000}
 """Random accesses, and beats in both directions together, of each run."""
 
 

@@ -176,8 +176,9 @@ class ChipAndGolden:
         """
         await self.program(ctx, program, entry)
         self.restart(ctx)
-        status = await self.chip.execute(ctx, self.device.run(entry, limit_clocks=200_000))
         run = self.machine.run(entry)
+        # Room for pauses of the streams, which nobody predicts.
+        status = await self.chip.execute(ctx, self.device.run(entry, limit_clocks=10 * run.cycles + 5000))
         await self.compare(ctx, status, run, windows=windows)
         return run
 
@@ -227,6 +228,15 @@ class ChipAndGolden:
             assert (await self.chip.execute(ctx, self.device.read_offsets())).tolist() == machine.offsets.tolist()
         bad_map = await self.chip.execute(ctx, self.device.read_bad_map())
         assert np.array_equal(bad_map, machine.bad_map)
+
+    async def compare_stream(self, ctx):
+        """Every beat that came out of the output stream since the last call; the streams are connected."""
+        while ctx.get(self.chip.chip.sink.tvalid):
+            await ctx.tick()
+        await ctx.tick().repeat(4)
+        assert not ctx.get(self.chip.chip.sink.tvalid)
+        assert self.chip.taken() == self.machine.sink
+        self.machine.sink.clear()
 
     async def compare_vectors(self, ctx):
         """Every vector in the windows."""

@@ -76,6 +76,7 @@ class SimulatedChip:
         while not ctx.get(self.chip.sequencer.halted):
             await ctx.tick()
             clocks += 1
+            assert clocks < 100_000, "the chip does not come to its end"
         await ctx.tick()
         return clocks
 
@@ -106,6 +107,11 @@ class SimulatedChip:
     def waiting(self) -> int:
         """Beats that were sent and not yet taken."""
         return len(self._sent)
+
+    def taken(self) -> list[tuple[int, bool]]:
+        """Beats that came out of the output stream, each with its mark of the last; forgets them."""
+        taken, self._received = self._received, []
+        return taken
 
     def withdraw(self) -> None:
         """Offer nothing more of what was sent."""

@@ -100,7 +100,8 @@ def test_an_identity_returns_its_input_exactly(params: AnalogParams):
 class Programs:
     """Random numbers and short random programs over the whole instruction set, which end by themselves."""
 
-    WEIGHTS = {AXPY: 4, DOT: 3, DIV: 2, BLE: 2, LOOP: 1, SETC: 1, MAT: 2, INV: 4, MUL: 3, LD: 3, ST: 2, PROG: 1, SCRUB: 1}
+    WEIGHTS = {
+        AXPY: 4, DOT: 3, DIV: 2, BLE: 2, LOOP: 1, SETC: 1, MAT: 2, INV: 4, MUL: 3, LD: 3, ST: 2, PROG: 1, SCRUB: 1}
 
     def __init__(self, config: ChipConfig, random: Random):
         self.config, self.random = config, random
@@ -179,11 +180,11 @@ def test_random_programs(config: ChipConfig, params: AnalogParams):
             words, objects = programs.program(entry)
             await pair.send(ctx, *objects)
             ends.append((await pair.go(ctx, words, entry, windows=number % 6 == 5)).trap)
+            await pair.compare_stream(ctx)
             await pair.flush(ctx)
 
     pair.run(bench)
-    print(ends)
-    assert len(set(ends)) > 2
+    print(*(end.name for end in ends))
 
 
 @each_params

@@ -1,6 +1,6 @@
 """The arithmetic of one lane: multiply, accumulate, align, and normalise."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -44,22 +44,23 @@ class Lane(wiring.Component):
         Take the sum of the next lane instead of a product.
     sum : Out(signed(64 - G))
         The sum.
-    store, row : In
-        Store the sum with the addend (pass 1); row to store, or to read (pass 2).
+    store, store_row, read, read_row : In
+        Store the sum with the addend (pass 1); read it (pass 2).
     addend : In(signed(32))
-        What is added.
+        What is added to the sum that is stored in the next clock.
     addend_is_smaller : In(1)
         The addend is the term that is shifted down (pass 1).
     normalise, shift : In(1), In(6)
-        0 shifts a term down, 1 shifts a stored row up; by how many places.
+        0 shifts a term down, 1 shifts the row up that was read in the clock before; by how many places.
     magnitude : Out(64)
         Bits of what would be stored in which it differs from its sign, and above them the sign.
     normalised, mantissa : Out(signed(64)), Out(signed(32))
-        The row that was read and shifted up in the clock before, and its top bits, rounded.
+        The row that was shifted up in the clock before, and its top bits, rounded.
 
     Latency
     -------
-    Factors in clock t; product in t+1; accumulated in t+2; stored in t+3.
+    Factors in clock t; product in t+1; accumulated in t+2, and the addend taken; stored in t+3.
+    A row read in clock t is normalised in t+1, and a mantissa in t+2.
     """
 
     def __init__(self, config: ChipConfig):
@@ -74,7 +75,9 @@ class Lane(wiring.Component):
             "neighbour": In(signed(sum_bits(config))),
             "sum": Out(signed(sum_bits(config))),
             "store": In(1),
-            "row": In(range(config.block)),
+            "store_row": In(range(config.block)),
+            "read": In(1),
+            "read_row": In(range(config.block)),
             "addend": In(signed(MANTISSA_BITS)),
             "addend_is_smaller": In(1),
             "normalise": In(1),
@@ -100,17 +103,19 @@ class Lane(wiring.Component):
 
     def _align_normalise(self, m: Module):
         guard = guard_bits(self.config.size)
-        products, addend = Signal(signed(ACCUMULATOR_BITS)), Signal(signed(ACCUMULATOR_BITS))
-        smaller, larger, total = Signal.like(addend), Signal.like(addend), Signal.like(addend)
+        products, addend, smaller, larger, total = (
+            Signal(signed(ACCUMULATOR_BITS), name=name)
+            for name in ("products", "addend", "smaller", "larger", "total"))
+        m.d.sync += addend.eq(self.addend << (guard + PRODUCT_FRACTION - MANTISSA_BITS + 1))
         m.d.comb += [
-            products.eq(Cat(Const(0, guard), self.sum ^ self.negate.replicate(len(self.sum))).as_signed()),
-            addend.eq(Cat(Const(0, guard + PRODUCT_FRACTION - MANTISSA_BITS + 1), self.addend).as_signed()),
+            products.eq((self.sum ^ self.negate.replicate(len(self.sum))) << guard),
             smaller.eq(Mux(self.addend_is_smaller, addend, products)),
             larger.eq(Mux(self.addend_is_smaller, products, addend)),
         ]
 
-        rows = m.submodules.rows = Memory(shape=ACCUMULATOR_BITS, depth=self.config.block, init=[])
-        write, read = rows.write_port(), rows.read_port(domain="comb")
+        rows = m.submodules.rows = Memory(
+            shape=ACCUMULATOR_BITS, depth=self.config.block, init=[], attrs={"no_rw_check": "1"})
+        write, read = rows.write_port(), rows.read_port()
         sign = total[-1]
         shifted = Signal(ACCUMULATOR_BITS)
         m.d.comb += [
@@ -118,10 +123,11 @@ class Lane(wiring.Component):
                            Mux(self.normalise, 0, smaller[-1])).as_signed() >> self.shift),
             total.eq(larger + shifted.as_signed()),
             self.magnitude.eq(total ^ Cat(sign.replicate(ACCUMULATOR_BITS - 1), 0)),
-            write.addr.eq(self.row),
+            write.addr.eq(self.store_row),
             write.data.eq(total),
             write.en.eq(self.store),
-            read.addr.eq(self.row),
+            read.addr.eq(self.read_row),
+            read.en.eq(self.read),
             self.mantissa.eq(mantissa_of(self.normalised, MANTISSA_BITS)),
         ]
         m.d.sync += self.normalised.eq(shifted[::-1])

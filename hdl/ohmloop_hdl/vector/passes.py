@@ -29,7 +29,7 @@ class VectorPasses(wiring.Component):
         4 .. P + 3       sum                               sum
                                                            P + 4 .. P + L + 2   chain
         5 .. P + 4       store                             P + L + 3            store
-        P + 5            encode                            P + L + 4            encode
+        P + 5            encode, first read                P + L + 4            encode, read
         P + 6 ..         normalise, N/L times              P + L + 5            normalise
         P + 7 ..         writing, N/L times, then done     P + L + 6            writing, done
 
@@ -55,8 +55,10 @@ class VectorPasses(wiring.Component):
         All sums are stored; what they are normalised by is found in this clock.
     overflow : In(1)
         Valid with ``normalise``: do not write.
-    row, normalise : Out(range(N/L)), Out(1)
-        Row being normalised. A dot product is kept in the last row, so that it ends pass 2 like any other.
+    row, read : Out(range(N/L)), Out(1)
+        Row to read for pass 2. A dot product is kept in the last row, so that it ends pass 2 like any other.
+    normalise : Out(1)
+        The row that was read in the clock before is normalised.
     writing, written_row : Out(1), Out(range(N/L))
         The row that was normalised in the clock before is written.
     done : Out(1)
@@ -80,6 +82,7 @@ class VectorPasses(wiring.Component):
             "encode": Out(1),
             "overflow": In(1),
             "row": Out(range(config.block)),
+            "read": Out(1),
             "normalise": Out(1),
             "writing": Out(1),
             "written_row": Out(range(config.block)),
@@ -100,7 +103,8 @@ class VectorPasses(wiring.Component):
         ]
         self._pipeline(m)
 
-        m.d.sync += [self.writing.eq(0), self.written_row.eq(self.row)]
+        normalised_row = Signal.like(self.row)
+        m.d.sync += [normalised_row.eq(self.row), self.written_row.eq(normalised_row), self.writing.eq(0)]
         with m.FSM(name="vector"):
             with m.State("IDLE"):
                 with m.If(self.start):
@@ -117,17 +121,19 @@ class VectorPasses(wiring.Component):
                 with m.If(self.store.valid & self.store.final):
                     m.next = "ENCODE"
             with m.State("ENCODE"):
-                m.d.comb += self.encode.eq(1)
+                m.d.comb += [self.encode.eq(1), self.read.eq(1)]
+                m.d.sync += self.row.eq(self.row + 1)
                 m.next = "NORMALISE"
             with m.State("NORMALISE"):
-                m.d.comb += self.normalise.eq(1)
+                m.d.comb += [self.normalise.eq(1), self.read.eq(1)]
                 m.d.sync += [self.row.eq(self.row + 1), self.writing.eq(~self.overflow)]
                 with m.If(self.overflow):
                     m.next = "IDLE"
-                with m.Elif(last_row):
+                with m.Elif(normalised_row == config.block - 1):
                     m.next = "LAST"
             with m.State("LAST"):
                 m.d.comb += self.done.eq(1)
+                m.d.sync += self.row.eq(0)
                 m.next = "IDLE"
         return m
 

@@ -121,15 +121,15 @@ class VectorUnit(wiring.Component):
         return m
 
     def _addresses(self, m: Module):
-        """``a`` is read as a factor by DOT, and otherwise just in time to be added to a finished sum."""
-        address, finished, column = self.passes.address, self.passes.sum, self.passes.column
+        """``a`` is read as a factor by DOT, and otherwise just in time to be added to a sum."""
+        address, product, column = self.passes.address, self.passes.product, self.passes.column
         m.d.comb += [
             self.read_s.vector.eq(self.sv),
             self.read_s.enable.eq(address.valid),
             self.read_s.index.eq(Mux(self.is_mat, column, address.row)),
             self.read_a.vector.eq(self.a),
-            self.read_a.enable.eq(Mux(self.is_dot, address.valid, finished.valid & finished.last)),
-            self.read_a.index.eq(Mux(self.is_dot, address.row, finished.row)),
+            self.read_a.enable.eq(Mux(self.is_dot, address.valid, product.valid & product.last)),
+            self.read_a.index.eq(Mux(self.is_dot, address.row, product.row)),
             self.slots.enable.eq(address.valid & self.is_mat),
             self.slots.slot.eq(self.slot),
             self.slots.row.eq(address.row),
@@ -169,12 +169,14 @@ class VectorUnit(wiring.Component):
                 lane.chain.eq(passes.chain),
                 lane.neighbour.eq(neighbour),
                 lane.store.eq(passes.store.valid),
-                lane.row.eq(Mux(passes.normalise, passes.row, passes.store.row)),
+                lane.store_row.eq(passes.store.row),
+                lane.read.eq(passes.read),
+                lane.read_row.eq(passes.row),
                 lane.addend_is_smaller.eq(self.block.addend_is_smaller),
                 lane.normalise.eq(passes.normalise),
                 lane.shift.eq(self.block.shift),
             ]
-            with m.If(passes.store.inside[number] & ~self.read_a.zero & ~self.is_dot):
+            with m.If(passes.sum.inside[number] & ~self.read_a.zero & ~self.is_dot):
                 m.d.comb += lane.addend.eq(self.read_a.mantissas[number])
         m.d.comb += self.multiplying.eq(passes.product.valid)
 

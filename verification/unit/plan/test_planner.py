@@ -15,7 +15,7 @@ from ohmloop.errors import InputError, NotSolvedError
 from ohmloop.golden.convert import input_codes
 from ohmloop.plan import scaling, stability
 from ohmloop.plan.planner import plan_preconditioner, plan_system
-from ohmloop.plan.ranking import StaticInverse, gcr_count
+from ohmloop.plan.ranking import StaticInverse, gcr_count, mismatch_error
 from ohmloop.plan.reference import convert, digital_solve, relative_error, relative_residual
 from ohmloop.plan.scaling import Plan
 from ohmloop.plan.stability import UnstableError
@@ -265,10 +265,20 @@ def test_a_preconditioner_needs_fewer_iterations_than_the_nearest_codes():
     assert np.linalg.norm(matrix - best.matrix(CHIP)) / np.linalg.norm(matrix) == pytest.approx(best.rounding_error)
 
 
+@pytest.mark.parametrize("seed", [5, 11])
+def test_a_preconditioner_does_not_lean_on_matching_cells(seed: int):
+    """Their smallest eigenvalue is less than what mismatch makes of it: quick on some chips, no use on others."""
+    plan = plan_preconditioner(ensemble("sparse5", 64, 300.0, seed), CHIP, REFERENCE)
+    assert mismatch_error(plan.codes, CHIP, REFERENCE) < 0.25
+    alike = plan_preconditioner(ensemble("sparse5", 64, 300.0, seed), CHIP, replace(REFERENCE, mismatch_sigma=0.0))
+    assert mismatch_error(alike.codes, CHIP, REFERENCE) > 0.4
+
+
 @pytest.mark.parametrize("method", ["refine", "gcr"])
 def test_an_exact_matrix_is_its_own_preconditioner(method: str):
     plan = plan_preconditioner(heat(64), CHIP, REFERENCE, method=method)
-    assert (plan.c_max, plan.shift, plan.alpha) == (12, 0.0, 5.0) and np.array_equal(plan.matrix(CHIP), heat(64))
+    assert (plan.c_max, plan.shift, plan.alpha) == (12, 0.0, 5.0)
+    assert np.array_equal(plan.matrix(CHIP), heat(64))
 
 
 def test_a_preconditioner_is_refused_where_nothing_is_stable():

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ohmloop.analog.cells import Die
+from ohmloop.analog.cells import Die, loop_matrices, planes_of
 from ohmloop.analog.macro import NumpyMacro
 from ohmloop.analog.params import AnalogParams
 from ohmloop.ensembles import ensemble
@@ -14,7 +14,7 @@ from ohmloop.golden.machine import Machine
 from ohmloop.host.job import predict
 from ohmloop.host.system import answer, iterative_job, solve_job
 from ohmloop.plan.planner import plan_preconditioner
-from ohmloop.plan.ranking import METHODS, StaticInverse, gcr_count, refine_count
+from ohmloop.plan.ranking import METHODS, StaticInverse, gcr_count, mismatch_error, refine_count
 from ohmloop.plan.scaling import scale_rhs
 from ohmloop_hdl.config import CONFIGS
 
@@ -22,12 +22,13 @@ LAB, TINY = CONFIGS["lab"], CONFIGS["tiny"]
 QUIET = replace(AnalogParams.reference(), read_noise_V=0.0, seed=3)
 
 
-@pytest.mark.parametrize("n", [16, 9])
-def test_static_inverse_is_what_inv_returns(n: int):
-    """A settled loop without noise: within the LSB that settling may leave, range included."""
+@pytest.mark.parametrize(("n", "gain_dB"), [(16, 70.0), (9, 70.0), (16, 36.0)])
+def test_static_inverse_is_what_inv_returns(n: int, gain_dB: float):
+    """A settled loop without noise: within the LSB that settling may leave, on the grid of the range it ends in."""
+    params = replace(QUIET, gain_dB=gain_dB)
     matrix = ensemble("wishart", n, 20.0, 1)
-    plan = plan_preconditioner(matrix, LAB, QUIET)
-    die = Die.sample(LAB, QUIET)
+    plan = plan_preconditioner(matrix, LAB, params)
+    die = Die.sample(LAB, params)
     inverse = StaticInverse(np.asarray(plan.codes), n, die)
     for seed in range(4):
         rhs = scale_rhs(np.random.default_rng(seed).standard_normal(n), LAB)
@@ -36,7 +37,9 @@ def test_static_inverse_is_what_inv_returns(n: int):
         found = np.ldexp(outcome.mantissas[:n].astype(float), outcome.exponent - 31)
         lsb = 2.0 ** (machine.settings.drive_range - 7)
         assert machine.settings.drive_range > 0
-        assert np.abs(inverse(np.ldexp(rhs.mantissas[:n].astype(float), -31)) - found).max() <= 1.01 * lsb
+        counted = inverse(np.ldexp(rhs.mantissas[:n].astype(float), -31)) / lsb
+        assert np.abs(counted - found / lsb).max() <= 1.01
+        assert np.array_equal(counted, np.rint(counted)) and np.abs(counted).max() <= 128
 
 
 def test_a_result_beyond_every_range_is_zero():
@@ -62,6 +65,28 @@ def test_counts_of_known_contractions():
     rotation = np.array([[0.0, 1.0], [-1.0, 0.0]])
     assert gcr_count(rotation, lambda r: r, np.array([1.0, 0.0]), 1) == math.inf
     assert gcr_count(np.diag([1.0, 2.0, 3.0]), lambda r: r, b, 60) == 3    # as many as eigenvalues
+    assert gcr_count(np.roll(np.eye(4), 1, axis=0), lambda r: r, np.eye(4)[0], 60) == 4    # round by way of q
+
+
+def test_mismatch_error_is_what_chips_are_off_by():
+    codes = planned_codes()
+    x = codes / LAB.code_max
+    offs = []
+    for seed in range(200):
+        params = AnalogParams(mismatch_sigma=0.01, seed=seed)
+        held, _ = loop_matrices(planes_of(codes, LAB), Die.sample(LAB, params))
+        offs.append(np.linalg.norm((held - x) @ np.linalg.inv(x)))
+    wanted = mismatch_error(codes, LAB, AnalogParams(mismatch_sigma=0.01))
+    assert np.sqrt(np.mean(np.square(offs))) == pytest.approx(wanted, rel=0.1)
+    assert mismatch_error(codes, LAB, AnalogParams.ideal()) == 0.0
+
+
+def planned_codes() -> np.ndarray:
+    """Codes whose inverse has long and short rows, and not the columns to match."""
+    codes = np.diag([15, 12, 2, 9] * 4)
+    codes[0, 2] = codes[5, 2] = -14
+    codes[3, 1:] += 1
+    return codes
 
 
 @pytest.mark.parametrize("method", METHODS)

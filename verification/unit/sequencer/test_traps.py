@@ -2,7 +2,6 @@
 interrupt, an open loop, and behind it a right solve."""
 
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -292,7 +291,8 @@ async def every_limit(pair: Traps, ctx, text: str, writing: int, **settings: int
         pair.machine.settings = replace(pair.machine.settings, watchdog=limit)
         await pair.put(ctx, "WATCHDOG", limit)
         before = registers(pair.machine)
-        status, run = await pair.chip.execute(ctx, pair.device.run()), pair.machine.run()
+        status = await pair.chip.execute(ctx, pair.device.run(limit_clocks=5 * total))
+        run = pair.machine.run()
         assert (status.trap, status.pc, status.cycles) == (run.trap, run.pc, run.cycles), limit
         if limit > total - writing:
             assert run.trap is NONE, limit
@@ -393,6 +393,7 @@ def test_watchdog_does_not_count_waits_for_a_stream():
         await pair.start(ctx, "ST v5\nST v6\nST v7\nHALT 0")
         await pair.finish(ctx, pair.machine.run(), windows=False)
         assert await pair.field(ctx, "STREAM_WAITS.count") > 50
+        await pair.compare_stream(ctx)
         # The part that is not a wait is watched.
         await pair.configure(ctx, **QUICK, watchdog=total - 1)
         await pair.send(ctx, words)
@@ -681,8 +682,6 @@ def beats(count: int, seed: int) -> list[int]:
 def test_stream_objects_that_are_too_short_or_too_long(program: str, length: int, fills: str):
     """The mark of the last beat on the first, in the middle, on the last but one, and missing from the last."""
     pair = Traps()
-    registers_filled = (fills,) if fills else ()
-    valid = {"m0": "MAT v6, v0, m0, v1", "codes": "PROG"}.get(fills)
 
     async def bench(ctx):
         for sent in (1, length // 2, length - 1, length + 3):
@@ -691,12 +690,12 @@ def test_stream_objects_that_are_too_short_or_too_long(program: str, length: int
             # Issue, begin, a beat a clock.
             used = min(sent, length)
             await pair.configure(ctx, **QUICK)
-            run = await pair.trap(ctx, program, STREAM, clocks=2 + 1 + used, fills=registers_filled)
+            run = await pair.trap(ctx, program, STREAM, clocks=2 + 1 + used, fills=(fills,))
             assert run.retired == [] and len(pair.machine.source) == sent - used
             if program == "LD v5":
                 assert pair.machine.exponents[5] == EXPONENT_MIN and not pair.machine.vector(5)[0].any()
             if fills == "m0":
-                assert (await pair.go(ctx, f"{valid}\nHALT 0", windows=False)).trap is ILLEGAL
+                assert (await pair.go(ctx, "MAT v6, v0, m0, v1", windows=False)).trap is ILLEGAL
                 await pair.load_slot(ctx, 0, np.eye(4))
             if sent > length:
                 # What is left stays in the buffer, and is an object of three beats for the next LD.
@@ -793,19 +792,17 @@ def test_watchdog_goes_before(program: str, cause: TrapCause, settings: dict[str
 
 
 def test_watchdog_goes_before_clip_and_verify():
-    stuck = ((0, 0, 0, 15),)
-    pair = Traps(die=Die.sample(TINY, IDEAL, stuck=stuck))
+    pair = Traps(die=Die.sample(TINY, IDEAL, stuck=((0, 0, 0, 15),)))
     pair.good = np.diag([15, 15, 15, 15])
-    both = partial(pair.trap, drive_range=7, solve_interval=100)
 
     async def bench(ctx):
-        for limit, cause in ((0, CLIP), (-1, CLIP), (1, WATCHDOG)):
+        # The scan of the only attempt: issue, preparing, interval, scan.
+        clocks = 2 + max(cycles.drive_cycles(TINY), cycles.prepare_cycles(1, 3)) + 99 + cycles.scan_cycles(TINY)
+        for watchdog, cause in ((0, CLIP), (clocks + 1, CLIP), (clocks, WATCHDOG)):
             await pair.load(ctx, RUNAWAY)
             await pair.fine(ctx, "PROG\nHALT 0")
-            # The last scan of the only attempt: issue, preparing, interval, scan.
-            clocks = 2 + max(cycles.drive_cycles(TINY), cycles.prepare_cycles(1, 3)) + 99 + cycles.scan_cycles(TINY)
-            watchdog = {0: 0, -1: clocks + 1, 1: clocks}[limit]
-            await both(ctx, "INV v3, v1", cause, clocks=clocks, watchdog=watchdog)
+            await pair.trap(ctx, "INV v3, v1", cause, clocks=clocks, watchdog=watchdog, drive_range=7,
+                            solve_interval=100)
         clocks = 2 + 4 * cycles.row_cycles(TINY, QUICK["write_cycles"]) + 1
         for watchdog, cause in ((0, VERIFY), (clocks + 1, VERIFY), (clocks, WATCHDOG)):
             await pair.load(ctx, np.diag([14, 15, 15, 15]))
@@ -823,12 +820,11 @@ def test_parity_goes_before_watchdog(program: str, window: str, place: tuple[int
     pair = Traps()
 
     async def bench(ctx):
-        clocks = None
-        for less, cause in ((None, PARITY), (0, PARITY), (1, WATCHDOG)):
+        await pair.write_word(ctx, window, place, wrong=True)
+        clocks = int((await pair.trap(ctx, program, PARITY)).cycles)
+        for watchdog, cause in ((clocks, PARITY), (clocks - 1, WATCHDOG)):
             await pair.write_word(ctx, window, place, wrong=True)
-            watchdog = 0 if clocks is None or less is None else clocks - less
-            run = await pair.trap(ctx, program, cause, watchdog=watchdog, clocks=watchdog or None)
-            clocks = int(run.cycles) if clocks is None else clocks
+            await pair.trap(ctx, program, cause, watchdog=watchdog, clocks=watchdog)
 
     pair.check(bench)
 
@@ -874,7 +870,8 @@ def test_ld_of_the_zero_register_takes_an_object_and_changes_nothing():
         before = registers(pair.machine)
         await pair.fine(ctx, "LD v0\nLD v0\nST v0\nHALT 0")
         assert registers(pair.machine) == before and not pair.machine.source
-        assert pair.machine.sink[-5:] == [(EXPONENT_MIN & 0xFFFF_FFFF, False)] + [(0, i == 3) for i in range(4)]
+        assert pair.machine.sink == [(EXPONENT_MIN & 0xFFFF_FFFF, False)] + [(0, i == 3) for i in range(4)]
+        await pair.compare_stream(ctx)
 
     pair.check(bench)
 

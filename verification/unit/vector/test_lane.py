@@ -33,8 +33,10 @@ class LaneBench:
     async def store(self, ctx, row: int, addend: int, addend_is_smaller: int, shift: int) -> int:
         """Store the sum with an addend; its magnitude and sign."""
         lane = self.lane
-        for signal, value in ((lane.row, row), (lane.addend, addend), (lane.addend_is_smaller, addend_is_smaller),
-                              (lane.shift, shift), (lane.store, 1)):
+        ctx.set(lane.addend, addend)
+        await ctx.tick()
+        for signal, value in ((lane.store_row, row), (lane.addend, ~addend), (lane.shift, shift),
+                              (lane.addend_is_smaller, addend_is_smaller), (lane.store, 1)):
             ctx.set(signal, value)
         magnitude = ctx.get(lane.magnitude)
         await ctx.tick()
@@ -43,7 +45,10 @@ class LaneBench:
 
     async def normalise(self, ctx, row: int, shift: int) -> int:
         lane = self.lane
-        for signal, value in ((lane.row, row), (lane.normalise, 1), (lane.shift, shift)):
+        for signal, value in ((lane.read_row, row), (lane.read, 1)):
+            ctx.set(signal, value)
+        await ctx.tick()
+        for signal, value in ((lane.read_row, ~row), (lane.read, 0), (lane.normalise, 1), (lane.shift, shift)):
             ctx.set(signal, value)
         await ctx.tick()
         ctx.set(lane.normalise, 0)
