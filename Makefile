@@ -13,7 +13,7 @@ BIN := .venv/bin
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sim verilog test lockstep equivalence area lint docs doctor lock clean
+.PHONY: help setup sim verilog registers test lockstep buses streams equivalence convergence area lint docs doctor lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -28,14 +28,26 @@ sim: setup ## solve a system on the simulated chip: [CONFIG=chip64] [MATRIX=file
 verilog: setup ## write the Verilog of the chip: [CONFIG=chip64]
 	@$(BIN)/ohmloop verilog --config $(CONFIG) --out build/verilog
 
+registers: setup ## write HTML, a C header and IP-XACT of the registers into build/registers: [CONFIG=chip64]
+	@$(BIN)/python scripts/registers.py --config $(CONFIG)
+
 test: setup ## run the tests: [ARGS='-k cosim -x']
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 lockstep: setup ## long campaign, random programs on chip and golden machine: [COUNT=100000] [SEED=1] [ARGS="--config tiny"]
 	@$(BIN)/python -m verification.lockstep.lockstep --count $(COUNT) --seed $(SEED) $(ARGS)
 
+buses: setup ## long campaign, random accesses on AXI4-Lite and Wishbone in every state: [SEED=1] [ARGS="--amount 1000"]
+	@$(BIN)/python -m verification.cosim.campaign buses --seed $(SEED) $(ARGS)
+
+streams: setup ## long campaign, beats through both streams under random pauses: [SEED=1] [ARGS="--amount 1000"]
+	@$(BIN)/python -m verification.cosim.campaign streams --seed $(SEED) $(ARGS)
+
 equivalence: setup ## long campaign, codes and clocks of both simulators against prediction: [ARGS=--quick]
 	@$(BIN)/python -m verification.cosim.equivalence $(ARGS)
+
+convergence: setup ## long campaign, iterations and clocks of the programs: [CONFIG=chip64] [ARGS="--engine verilator"]
+	@$(BIN)/python -m verification.programs.convergence --config $(CONFIG) $(ARGS)
 
 area: setup ## what each block takes on an ECP5: [CONFIG=chip64]
 	@$(BIN)/python scripts/area.py --config $(CONFIG)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
+from amaranth.hdl import Module, Mux, ResetInserter, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -36,7 +36,6 @@ from ohmloop_hdl.isa import (
     MAT,
     MUL,
     NEGATE,
-    OPCODE_LOW,
     SCRUB,
     SLOT,
     ST,
@@ -51,7 +50,7 @@ from ohmloop_hdl.loop.ranging import Ranging
 from ohmloop_hdl.loop.unit import LoopUnit
 from ohmloop_hdl.macro.pins import BANDWIDTHS, MacroPins
 from ohmloop_hdl.sequencer.program import PC_BITS, ProgramMemory
-from ohmloop_hdl.sequencer.sequencer import Sequencer, field
+from ohmloop_hdl.sequencer.sequencer import Sequencer, field, one_of
 from ohmloop_hdl.sequencer.valid import Validity
 from ohmloop_hdl.vector.banks import VectorBanks
 from ohmloop_hdl.vector.scalar import ScalarUnit
@@ -233,8 +232,8 @@ class Chip(wiring.Component):
             drive["STATUS.trap"].eq(sequencer.trap_cause),
             drive["CYCLES.count"].eq(sequencer.cycles),
             drive["STREAM_WAITS.count"].eq(sequencer.waits),
-            drive["BAD_CELLS.count"].eq(self.array.bad_count),
-            drive["REPAIRS.count"].eq(self.array.repairs),
+            drive["BAD_CELLS.count"].eq(Mux(self.wiping, 0, self.array.bad_count)),
+            drive["REPAIRS.count"].eq(Mux(self.wiping, 0, self.array.repairs)),
             drive["VALID.slots"].eq(self.valid.slots),
             drive["VALID.codes"].eq(self.valid.codes),
             drive["VALID.arrays"].eq(self.valid.arrays),
@@ -256,17 +255,10 @@ class Chip(wiring.Component):
 
     def _sequencer(self, m: Module):
         sequencer, value, valid = self.sequencer, self.registers.value, self.valid
-        for name, unit in (("loop", self.loop_unit), ("array", self.array), ("stream", self.stream)):
-            connect(m, getattr(sequencer, name), unit.control)
-        for control, unit, phase in ((sequencer.vector, self.vector_unit, Phase.VECTOR),
-                                     (sequencer.scalar, self.scalar_unit, Phase.SCALAR)):
-            m.d.comb += [
-                unit.start.eq(control.start),
-                control.done.eq(unit.done),
-                control.fault.eq(unit.fault),
-                control.safe.eq(unit.writing),
-                control.phase.eq(phase),
-            ]
+        for control, unit in ((sequencer.vector, self.vector_unit), (sequencer.scalar, self.scalar_unit),
+                              (sequencer.loop, self.loop_unit), (sequencer.array, self.array),
+                              (sequencer.stream, self.stream)):
+            connect(m, control, unit.control)
         m.d.comb += [
             sequencer.start.eq(value["CONTROL.start"]),
             sequencer.entry.eq(value["ENTRY.pc"]),
@@ -283,6 +275,7 @@ class Chip(wiring.Component):
             valid.instruction.eq(sequencer.word),
             valid.started.eq(sequencer.started),
             valid.retired.eq(sequencer.retired),
+            valid.writes.eq(self.array.write),
             valid.wipe.eq(self.wiping),
             sequencer.usable.eq(valid.usable),
         ]
@@ -320,8 +313,7 @@ class Chip(wiring.Component):
 
     def _is(self, *instructions):
         """The instruction in work is one of these."""
-        opcode = self.sequencer.word[OPCODE_LOW:]
-        return Cat(opcode == instruction.opcode for instruction in instructions).any()
+        return one_of(self.sequencer.word, instructions)
 
     def _streams(self, m: Module):
         stream, word, value = self.stream, self.sequencer.word, self.registers.value

@@ -75,9 +75,10 @@ class Event(IntEnum):
     MULTIPLIED = 13
     """A lane took a product into a sum."""
     VECTOR_READ = 14
-    """A mantissa was read for an instruction; a word for several lanes counts once a lane."""
+    """A mantissa was read by the vector or the loop unit; a word for several lanes counts once a lane. What ``ST``
+    sends counts as beats."""
     VECTOR_WRITTEN = 15
-    """A mantissa was written by an instruction."""
+    """A mantissa was written by the vector or the loop unit. What ``LD`` fills counts as beats."""
     SLOT_READ = 16
     """A matrix element was read for a product."""
     CODE_READ = 17

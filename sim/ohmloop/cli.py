@@ -1,10 +1,8 @@
 """The command line: arguments in, exit codes out; every command is one call into the packages below.
 
-Exit codes: 0 done, 2 bad input, 3 not solved or a tool is missing, 130 interrupted; 1 is anything that is our fault or
-a simulation that failed. An error is one line on stderr.
+Errors and exit codes: :mod:`ohmloop.command`.
 """
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,12 +10,10 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from ohmloop.command import ends
 from ohmloop.engines import tools
-from ohmloop.errors import InputError, OhmloopError
-from ohmloop_hdl.config import CONFIGS, ConfigError, config_named
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C."""
+from ohmloop.errors import InputError
+from ohmloop_hdl.config import CONFIGS, config_named
 
 app = typer.Typer(name="ohmloop", no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
                   help="Ohmloop: an open, cycle-accurate closed-loop analogue in-memory solver.")
@@ -65,6 +61,7 @@ def verilog(
     if host not in HOSTS:
         raise InputError(f"--host must be one of {', '.join(HOSTS)}, not {host!r}")
     write_project(chip, out, host)
+    print(f"Verilog of {chip.name} with {host} in {out}")
 
 
 @app.command()
@@ -86,23 +83,5 @@ def sim(
 
 
 def main():
-    """Entry point of ``ohmloop``: turns the errors that are the user's to read into one line and an exit code."""
-    try:
-        app()
-    except ConfigError as error:
-        code, message = InputError.exit_code, str(error)
-    except OhmloopError as error:
-        # What follows the first line, such as the end of a log, is for tests; the line says where the log is.
-        code, message = error.exit_code, str(error).partition("\n")[0]
-    except OSError as error:
-        where = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        code, message = InputError.exit_code, where
-    except SystemExit as end:
-        if end.code != INTERRUPTED:
-            raise
-        # Typer has turned the interrupt into this exit code without a word.
-        code, message = INTERRUPTED, "interrupted"
-    else:
-        return
-    print(f"ohmloop: {message}", file=sys.stderr)
-    sys.exit(code)
+    """Entry point of ``ohmloop``."""
+    ends("ohmloop", app)

@@ -6,6 +6,7 @@ is wrong with it, what is allowed. Files are data: nothing is ever unpickled.
 
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
@@ -24,6 +25,8 @@ MAX_ELEMENTS = 1 << 26
 """Largest number of elements of one array (half a gigabyte as float64); a larger one is refused before it is made."""
 
 _READ_FAILURES = (ValueError, TypeError, OSError, EOFError, OverflowError, MemoryError, KeyError, zipfile.BadZipFile)
+_UNPACK_FAILURES = (ValueError, RuntimeError, NotImplementedError, zlib.error)
+"""What an archive raises whose table of contents is whole: Python objects, encryption, another packing, damage."""
 
 
 def read_matrix(path: str | PathLike[str]) -> np.ndarray:
@@ -107,10 +110,13 @@ def _read_npz(path: Path, key: str) -> np.ndarray:
             held = ", ".join(names) or "nothing"
             raise InputError(f"{path}: must hold one array, or one named {key}; it holds {held}")
         name = key if key in names else names[0]
+        # What the packed array would take, before it is unpacked.
+        _limit(path, archive.zip.getinfo(f"{name}.npy").file_size // np.dtype(np.float64).itemsize)
         try:
             return np.asarray(archive[name])
-        except ValueError:
-            raise ValueError(f"array {name} is cut short or holds Python objects, which are never unpickled") from None
+        except _UNPACK_FAILURES:
+            raise ValueError(f"array {name} is damaged, packed in another way, or holds Python objects, "
+                             "which are never unpickled") from None
 
 
 def _load_numpy(path: Path, kind: str) -> Any:

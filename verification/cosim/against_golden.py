@@ -136,5 +136,8 @@ def product(job: Job, config: ChipConfig) -> np.ndarray:
 def error_lsb(job: Job, outcome: Outcome, exact: np.ndarray, config: ChipConfig) -> float:
     """Largest distance of a result from the exact one, in LSB of the range that gave it."""
     scale = outcome.exponent - job.vectors[SOURCE][1]
+    if not outcome.mantissas.any():
+        # A zero has the exponent of a zero, whatever range it was too small for.
+        scale = max(job.settings.drive_range, config.size.bit_length() - 1 + 2 * 3 - 4)
     values, lsb = outcome.mantissas * 2.0 ** (scale - 31), 2.0 ** (scale - (config.adc_bits - 1))
     return float(np.abs(values - exact)[:job.settings.vector_size].max() / lsb)

@@ -1,32 +1,31 @@
 """The long runs of the host buses and the streams; the tests run a share of them.
 
-Run as ``python -m verification.cosim.campaign bus`` or ``... streams``. Each prints a line a simulator: what was
+Run as ``make buses`` or ``make streams``. Each prints a line a simulator: what was
 counted, seed and seconds. Exit code 1 where anything differs.
 """
 
 import argparse
 import random
-import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
-from verification.cosim.chip_runs import run_on_chip
-from verification.cosim.test_bus import CHIPS
+from verification.cosim.chip_runs import CHIPS, run_on_chip
 
+from ohmloop.command import ends
 from ohmloop.engines.cosim import ENGINES, SimulationError
 from ohmloop_hdl.chip import HOSTS
 from ohmloop_hdl.config import ChipConfig, config_named
 
 SMALL = config_named("tiny")
 
-AMOUNTS = {"bus": 10_000, "streams": 2_000_000}
+AMOUNTS = {"buses": 10_000, "streams": 2_000_000}
 """Random accesses, and beats in both directions together, of each run."""
 
 
 def run(what: str, engine: str, host: str, config: ChipConfig, amount: int, seed: int) -> tuple[bool, str]:
     """One run: whether all was as it must be, and a line about it."""
     begun = time.monotonic()
-    module, case = ("bench_states", None) if what == "bus" else ("bench_streams", "vectors_in_and_out")
+    module, case = ("bench_states", None) if what == "buses" else ("bench_streams", "vectors_in_and_out")
     try:
         told, good = "; ".join(run_on_chip(engine, config, f"verification.cosim.{module}", seed=seed, host=host,
                                            testcase=case, amount=amount)), True
@@ -45,14 +44,14 @@ def main() -> int:
     parser.add_argument("--config", help="another chip than the test's")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     options = parser.parse_args()
-    hosts = [options.host] if options.host else list(CHIPS) if options.what == "bus" else ["axil"]
+    hosts = [options.host] if options.host else list(CHIPS) if options.what == "buses" else ["axil"]
     amount = options.amount or AMOUNTS[options.what]
     failed = 0
     with ProcessPoolExecutor(2) as pool:
         futures = []
         for engine in [options.engine] if options.engine else ENGINES:
             for host in hosts:
-                usual = CHIPS.get(host, SMALL) if options.what == "bus" else SMALL
+                usual = CHIPS.get(host, SMALL) if options.what == "buses" else SMALL
                 config = config_named(options.config) if options.config else usual
                 futures.append(pool.submit(run, options.what, engine, host, config, amount, options.seed))
         for future in as_completed(futures):
@@ -63,4 +62,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ends("campaign", main)

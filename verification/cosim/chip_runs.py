@@ -17,11 +17,17 @@ from verification.cosim.chip_bench import (
 from ohmloop.analog.cells import Die
 from ohmloop.analog.params import AnalogParams
 from ohmloop.engines.cosim import run_bench
+from ohmloop.engines.simulator import builds_folder
 from ohmloop_hdl.config import ChipConfig
 from ohmloop_hdl.verilog import MACRO_SOURCES, TOP, WAIVERS, write_project
 
-WORK = Path(__file__).parents[2] / "build" / "cosim"
+WORK = builds_folder().resolve()
 """Where every co-simulation builds, so that a build made by one test serves the others and the next run."""
+
+BYTES = ChipConfig(size=8, adcs=4, lanes=2, slots=2)
+HALVES = ChipConfig(size=8, cell_bits=8, dac_bits=9, adc_bits=9, adcs=8, lanes=4)
+CHIPS = {"axil": BYTES, "wishbone": HALVES}
+"""The chip behind each parallel bus: cell codes that are bytes, and that are halves."""
 
 
 def run_on_chip(engine: str, config: ChipConfig, test_module: str, *, seed: int, host: str = "axil",

@@ -7,7 +7,6 @@ sums up. Exit code 1 where anything differs that a tie does not explain.
 """
 
 import argparse
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -19,7 +18,8 @@ import numpy as np
 from ohmloop.analog.cells import Die
 from ohmloop.analog.macro import NumpyMacro
 from ohmloop.analog.params import AnalogParams
-from ohmloop.engines.simulator import SimulatorEngine
+from ohmloop.command import ends
+from ohmloop.engines.simulator import SimulatorEngine, builds_folder
 from ohmloop.ensembles import ENSEMBLES, STRUCTURED, ensemble, structured
 from ohmloop.errors import InputError
 from ohmloop.golden.assembler import program
@@ -116,7 +116,7 @@ def run(engine: str, config_name: str, count: int, seed: int, params: AnalogPara
     tally, started = Tally(engine, config_name), time.monotonic()
     die = Die.sample(config, params)
     machine = Machine(config, NumpyMacro(die))
-    with SimulatorEngine(engine, die, ROOT / "build" / "cosim") as chip:
+    with SimulatorEngine(engine, die, builds_folder()) as chip:
         for job in (*tie_jobs(config, seed), *jobs(config, params, count, seed, tally)):
             outcome = chip.execute(job_script(config, job))
             predicted, expected = predict(machine, job)
@@ -163,4 +163,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ends("equivalence", main)

@@ -5,13 +5,9 @@ lanes of one code word each; SPI on the smallest.
 """
 
 import pytest
+from verification.cosim.chip_runs import BYTES, CHIPS, HALVES
 
-from ohmloop_hdl.config import ChipConfig, config_named
-
-BYTES = ChipConfig(size=8, adcs=4, lanes=2, slots=2)
-HALVES = ChipConfig(size=8, cell_bits=8, dac_bits=9, adc_bits=9, adcs=8, lanes=4)
-CHIPS = {"axil": BYTES, "wishbone": HALVES}
-"""The chip behind each parallel bus."""
+from ohmloop_hdl.config import config_named
 
 
 @pytest.mark.parametrize("host", CHIPS)

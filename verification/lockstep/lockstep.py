@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from pathlib import Path
 
 import numpy as np
 from verification.lockstep.coverage import ObservedMachine
@@ -25,11 +24,13 @@ from verification.lockstep.rounds import EndlessSource, Round, RoundMaker, loade
 from ohmloop.analog.cells import Die
 from ohmloop.analog.macro import NumpyMacro
 from ohmloop.analog.params import AnalogParams
+from ohmloop.command import ends
 from ohmloop.engines.operations import Connect, Read, Receive, Script, Send, Write
-from ohmloop.engines.simulator import SimulatorEngine
+from ohmloop.engines.simulator import SimulatorEngine, builds_folder
 from ohmloop.engines.trace import Trace
 from ohmloop.golden.assembler import disassemble
 from ohmloop.golden.run import Retired, Run
+from ohmloop.golden.stream import pack_codes, signed
 from ohmloop.host.device import Device, Status
 from ohmloop_hdl import isa
 from ohmloop_hdl.config import CONFIGS, ChipConfig
@@ -37,13 +38,14 @@ from ohmloop_hdl.events import Event
 from ohmloop_hdl.fixed import VECTORS
 from ohmloop_hdl.sequencer.traps import TrapCause
 
-ROOT = Path(__file__).resolve().parents[2]
-
 SIMULATORS = ("verilator", "icarus")
 CONFIGURATIONS = ("tiny", "lab", "chip64")
 
 MOST_RUNS = 40
 """Traps behind which a round goes on before it is given up."""
+
+LONG = 10_000
+"""Instructions from which on a run shows how far it is."""
 
 WINDOWS_EVERY = 16
 """Rounds from one comparison of all windows to the next."""
@@ -70,6 +72,14 @@ class Tally:
     hits: Counter[str] = field(default_factory=Counter)
     difference: str = ""
     seconds: float = 0.0
+    shown: int = 0
+
+    def show_progress(self, count: int) -> None:
+        """A line on stderr at each tenth of a long run."""
+        tenths = 10 * self.instructions // count
+        if count >= LONG and self.shown < tenths < 10:
+            self.shown = tenths
+            print(f"{self.simulator} {self.config}: {self.instructions} of {count} instructions", file=sys.stderr)
 
     def __str__(self) -> str:
         ends = ", ".join(f"{name} {count}" for name, count in sorted(self.traps.items()))
@@ -136,7 +146,7 @@ def lockstep(simulator: str, config: ChipConfig, macro: str, seed: int, count: i
     started = time.monotonic()
     predictor, tally = Predictor(config, macro, seed), Tally(simulator, config.name, macro, seed)
     body = BODY if macro == "hash" else None
-    with SimulatorEngine(simulator, predictor.die, ROOT / "build" / "cosim", macro=body) as engine:
+    with SimulatorEngine(simulator, predictor.die, builds_folder(), macro=body) as engine:
         host = _Host(engine, predictor)
         try:
             while tally.instructions < count:
@@ -150,6 +160,7 @@ def lockstep(simulator: str, config: ChipConfig, macro: str, seed: int, count: i
                 after = engine.execute(host.unload(round_))
                 _compare_events(before, after, runs)
                 tally.rounds += 1
+                tally.show_progress(count)
                 if tally.rounds % WINDOWS_EVERY == 0 or tally.instructions >= count:
                     host.compare_windows()
         except Difference as difference:
@@ -241,8 +252,7 @@ class _Host:
         elif name == "CODES":
             per_word = config.codes_per_word
             codes = (round_.codes if wrong and round_.codes is not None else machine.codes).ravel()
-            value = sum((int(c) & (1 << 32 // per_word) - 1) << 32 // per_word * i
-                        for i, c in enumerate(codes[per_word * word:per_word * (word + 1)]))
+            (value,) = pack_codes(codes[per_word * word:per_word * (word + 1)], config)
         else:
             memory = {"SLOTS": machine.slots, "OFFSETS": machine.offsets, "GAINS": machine.gains}[name]
             value = int(memory.ravel()[word])
@@ -252,14 +262,13 @@ class _Host:
         yield Write(test, (0,))
 
     def _compare_run(self, trace: Trace, run: Run) -> None:
-        for number, (codes, scan) in enumerate(zip_longest(trace.scans, run.scans)):
-            if codes is None or scan is None:
-                break  # what went another way shows in the instructions
-            if not np.array_equal(codes, scan.codes):
-                raise Difference(f"scan {number} reads {codes.tolist()}, not {scan.codes.tolist()}")
+        scan = _first_scan(trace, run)
         for got, expected in zip_longest(trace.retired, run.retired):
             if got != expected:
-                raise Difference(_describe(got, expected))
+                raise Difference("; ".join(filter(None, (_describe(got, expected), scan))))
+        # A scan whose codes no instruction returned.
+        if scan:
+            raise Difference(scan)
 
     def compare_windows(self) -> None:
         """Every register and memory that reads back."""
@@ -274,7 +283,7 @@ class _Host:
         _same("gains", self._window("GAINS", 32), machine.gains.tolist())
         bits = 32 // config.codes_per_word
         codes = [word >> bits * i for word in self._window("CODES", 32) for i in range(config.codes_per_word)]
-        _same("codes", [_signed(code, bits) for code in codes], machine.codes.ravel().tolist())
+        _same("codes", [signed(code, bits) for code in codes], machine.codes.ravel().tolist())
         _same("bad cells", self.engine.execute(self.device.read_bad_map()).tolist(), machine.bad_map.tolist())
         (valid,) = self.engine.execute(_read(self.device.map.registers["VALID"]))
         expected = sum(bit << i for i, bit in enumerate(machine.valid_slots))
@@ -285,7 +294,7 @@ class _Host:
 
     def _window(self, name: str, bits: int) -> list[int]:
         window = self.device.map.windows[name]
-        return [_signed(word, bits) for word in self.engine.execute(_read(window.address, window.words))]
+        return [signed(word, bits) for word in self.engine.execute(_read(window.address, window.words))]
 
 
 def _compare_events(before: dict[Event, int], after: dict[Event, int], runs: list[Run]) -> None:
@@ -301,14 +310,19 @@ def _read(address: int, count: int = 1) -> Script[list[int]]:
     return (yield Read(address, count))
 
 
-def _signed(word: int, bits: int) -> int:
-    word &= (1 << bits) - 1
-    return word - ((word >> (bits - 1)) << bits)
-
-
 def _same(what: str, got: object, expected: object) -> None:
     if got != expected:
         raise Difference(f"{what}: the chip has {got}, the golden machine {expected}")
+
+
+def _first_scan(trace: Trace, run: Run) -> str:
+    """The first scan in which codes differ, in words."""
+    for number, (codes, scan) in enumerate(zip_longest(trace.scans, run.scans)):
+        if codes is None or scan is None:
+            return f"the chip has {len(trace.scans)} scans, the golden machine {len(run.scans)}"
+        if not np.array_equal(codes, scan.codes):
+            return f"scan {number}: the chip has {codes.tolist()}, the golden machine {scan.codes.tolist()}"
+    return ""
 
 
 def _describe(got: Retired | None, expected: Retired | None) -> str:
@@ -352,4 +366,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ends("lockstep", main)

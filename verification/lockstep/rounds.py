@@ -303,3 +303,8 @@ def mark_wrong(machine: Machine, round_: Round, wrong: bool) -> None:
     flags = {"PROGRAM": machine.wrong_program, "CODES": machine.wrong_codes, "SLOTS": machine.wrong_slots,
              "OFFSETS": machine.wrong_offsets, "GAINS": machine.wrong_gains}[window]
     flags.reshape(-1)[place] = wrong
+    # The host writes the word through the window, which makes a memory valid that an instruction left half filled.
+    if window == "CODES":
+        machine.valid_codes = True
+    elif window == "SLOTS":
+        machine.valid_slots[word // machine.config.size ** 2] = True

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib import image
+from verification.matrices import MATRICES
 
 from ohmloop.analog.cells import Die
 from ohmloop.analog.params import AnalogParams
@@ -23,7 +24,6 @@ from ohmloop.report.waveform import write_view
 from ohmloop_hdl.config import CONFIGS
 
 ROOT = Path(__file__).resolve().parents[2]
-MATRICES = ROOT.parent / "shared" / "matrices"
 BUILDS = ROOT / "build" / "cosim"
 FIELDS = {"engine", "config", "size", "codes_equal", "codes_total", "relative_error", "relative_error_digital",
           "clock_cycles"}

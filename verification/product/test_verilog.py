@@ -10,15 +10,20 @@ import pytest
 from amaranth.lib.wiring import Out
 
 from ohmloop.engines.tools import find, run_environment
-from ohmloop_hdl.config import CONFIGS
+from ohmloop_hdl.chip import HOSTS
+from ohmloop_hdl.config import CONFIGS, ChipConfig
 from ohmloop_hdl.macro.pins import MacroPins
-from ohmloop_hdl.verilog import BLACK_BOX, MACRO, TOP, chip_verilog
+from ohmloop_hdl.verilog import BLACK_BOX, MACRO, TOP, chip_verilog, write_project
 
 PORTS = {"clk", "rst", "interrupt"} | {f"s_axil_{name}" for name in (
     "awaddr", "awprot", "awvalid", "awready", "wdata", "wstrb", "wvalid", "wready", "bresp", "bvalid", "bready",
     "araddr", "arprot", "arvalid", "arready", "rdata", "rresp", "rvalid", "rready")}
 PORTS |= {f"{stream}_{name}" for stream in ("s_axis", "m_axis") for name in ("tdata", "tlast", "tvalid", "tready")}
 """The canonical names; what starts with ``trace_`` comes on top."""
+
+
+SINGLE = ChipConfig(size=8, adcs=2, lanes=2)
+"""One converter a lane: memories of one word."""
 
 
 def write(config: str, out: Path, hash_seed: str) -> dict[str, str]:
@@ -58,11 +63,21 @@ def test_black_box_has_the_pins_of_the_contract():
 @pytest.mark.parametrize("body", ["files.f", BLACK_BOX])
 def test_verilator_finds_nothing_beyond_the_waivers(config: str, body: str, tmp_path: Path):
     files = write(config, tmp_path, "0")
-    sources = files["files.f"].split() if body == "files.f" else ["generated.vlt", BLACK_BOX, f"{TOP}.v"]
-    lint = subprocess.run(
+    lint(tmp_path, files["files.f"].split() if body == "files.f" else ["generated.vlt", BLACK_BOX, f"{TOP}.v"])
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_verilator_finds_nothing_in_the_narrowest_chip(host: str, tmp_path: Path):
+    write_project(SINGLE, tmp_path, host)
+    lint(tmp_path, (tmp_path / "files.f").read_text().split())
+
+
+def lint(folder: Path, sources: list[str]) -> None:
+    """Verilator reads the sources without a word."""
+    found = subprocess.run(
         [str(find("verilator").path), "--lint-only", "-Wall", "--unroll-count", "1", "--top-module", TOP, *sources],
-        cwd=tmp_path, env=run_environment(), capture_output=True, text=True)
-    assert (lint.returncode, lint.stderr) == (0, "")
+        cwd=folder, env=run_environment(), capture_output=True, text=True)
+    assert (found.returncode, found.stderr) == (0, "")
 
 
 def test_icarus_elaborates_the_black_box_chip(tmp_path: Path):

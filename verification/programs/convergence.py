@@ -1,6 +1,6 @@
 """The convergence campaign: how many iterations and clocks the programs need on the named ensembles.
 
-Run as ``python -m verification.programs.convergence``, with ``--quick`` for a few systems of each kind. Every system is
+Run as ``make convergence``; ``ARGS="--only 'spdlog 64, cond (10|30)$' --count 4"`` for a part of it. Every system is
 planned, loaded and solved to a relative residual of 2^-24 against its 24-bit matrix: by refinement, by conjugate
 residuals with the loop as preconditioner (one direction kept, and five), and without the loop. The golden machine runs
 the programs; with ``--engine verilator`` the generated Verilog runs them too, and everything that either shows must be
@@ -15,6 +15,7 @@ import argparse
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -32,8 +33,8 @@ from rich.table import Table
 from ohmloop.analog.cells import Die
 from ohmloop.analog.macro import NumpyMacro
 from ohmloop.analog.params import AnalogParams
+from ohmloop.command import ends
 from ohmloop.engines.simulator import SimulatorEngine, builds_folder
-from ohmloop.engines.tools import ToolMissing
 from ohmloop.ensembles import CONDITIONED, ensemble
 from ohmloop.errors import InputError
 from ohmloop.golden.machine import Machine
@@ -49,10 +50,13 @@ from ohmloop.readers import read_matrix
 from ohmloop.report.pictures import convergence_picture
 from ohmloop_hdl.config import CONFIGS, ChipConfig, config_named
 from ohmloop_hdl.events import Phase
+from verification.matrices import MATRICES
 
 PROGRAMS = ("refine", "gcr", "gcr5", "digital")
-CONDITIONS, QUICK_CONDITIONS = (10.0, 30.0, 100.0, 300.0), (30.0,)
-COUNT, QUICK_COUNT = 12, 2
+CONDITIONS = (10.0, 30.0, 100.0, 300.0)
+COUNT = 12
+"""Systems of each kind."""
+
 LIMIT = 60
 """Iterations after which a program gives up."""
 
@@ -65,8 +69,8 @@ RESIDUALS = {"refine": "k9"}
 SLACK = 1.0 + 2.0 ** -18
 """What scalars of 24 bits, and dot products of as many, may add to a tolerance."""
 
-MESH = Path(__file__).resolve().parents[3] / "shared" / "matrices" / "mesh1e1.mtx"
-"""A finite-element mesh, 48 x 48, cond 5.2, from the SuiteSparse collection; left out where the file is not there."""
+MESH = MATRICES / "mesh1e1.mtx"
+"""A finite-element mesh, 48 x 48, cond 5.2."""
 
 BINS = (-math.inf, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, math.inf)
 """Edges of the histogram of bits gained in an iteration."""
@@ -126,16 +130,17 @@ Runner = Callable[[Job, int], tuple[Outcome, Run, bool]]
 """Runs a job on a chip, by number: outcome, what the golden machine did, whether engines agreed."""
 
 
-def cases(config: ChipConfig, quick: bool) -> Iterator[Case]:
-    """The systems of the campaign."""
-    n, numbers = config.size, range(QUICK_COUNT if quick else COUNT)
-    kinds = [(family, n, cond, 1) for family in CONDITIONED for cond in (QUICK_CONDITIONS if quick else CONDITIONS)]
+def cases(config: ChipConfig, count: int = COUNT, only: str = "") -> Iterator[Case]:
+    """The systems of the campaign, ``count`` of each kind in whose title the expression ``only`` is found."""
+    n = config.size
+    kinds = [(family, n, cond, 1) for family in CONDITIONED for cond in CONDITIONS]
     kinds.append(("heat", n, 0.0, 1))
     if n >= 48 and MESH.exists():
         kinds.append((MESH.stem, 48, 0.0, 1))
     kinds += [("wishart", n // 2, 30.0, digits) for digits in (1, 2)]
     for family, size, cond, digits in kinds:
-        yield from (Case(family, size, cond, number, digits) for number in numbers)
+        of_kind = [Case(family, size, cond, number, digits) for number in range(count)]
+        yield from (case for case in of_kind if re.search(only, case.title))
 
 
 def model_runner(config: ChipConfig, params: AnalogParams) -> Runner:
@@ -218,9 +223,9 @@ def run_model(work: tuple[Case, ChipConfig, AnalogParams, bool]) -> list[Solve]:
     return solve_case(case, config, params, nearest, model_runner(config, params))
 
 
-def campaign(config: ChipConfig, params: AnalogParams, *, quick: bool, engine: str, nearest: bool) -> list[Solve]:
-    """All systems, with progress on the terminal."""
-    todo, found = list(cases(config, quick)), []
+def campaign(todo: list[Case], config: ChipConfig, params: AnalogParams, engine: str, nearest: bool) -> list[Solve]:
+    """Systems, with progress on the terminal."""
+    found = []
     if engine == "model":
         with ProcessPoolExecutor(os.cpu_count()) as pool:
             results = pool.map(run_model, [(case, config, params, nearest) for case in todo])
@@ -237,7 +242,7 @@ def campaign(config: ChipConfig, params: AnalogParams, *, quick: bool, engine: s
 
 def summary(solves: list[Solve], config: ChipConfig) -> Table:
     """A row a family and condition."""
-    once = median(solve.array_clocks for solve in solves if solve.array_clocks)
+    once = median([solve.array_clocks for solve in solves if solve.array_clocks] or [0])
     table = Table(title=f"{config.name}: iterations to a relative residual of 2^-24, median (worst), and clocks; "
                         f"writing the arrays takes {once:g} once", title_justify="left")
     table.add_column("systems")
@@ -282,7 +287,6 @@ def histogram(solves: list[Solve]) -> Table:
 
 def pictures(solves: list[Solve], config: ChipConfig, folder: Path) -> None:
     """A picture a family: residuals against clocks, a panel a condition."""
-    folder.mkdir(parents=True, exist_ok=True)
     for family in dict.fromkeys(solve.title.partition(",")[0] for solve in solves):
         panels = {title: {program: [np.array(s.history) for s in solves if (s.title, s.program) == (title, program)
                                     and s.history] for program in PROGRAMS}
@@ -294,7 +298,8 @@ def pictures(solves: list[Solve], config: ChipConfig, folder: Path) -> None:
 def main() -> int:
     """Parse the options, run, sum up."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--quick", action="store_true", help="two systems of each family, cond 30")
+    parser.add_argument("--count", type=int, default=COUNT, metavar="N", help=f"systems of each kind ({COUNT})")
+    parser.add_argument("--only", default="", metavar="REGEX", help="kinds with such a title: 'heat|cond 30$'")
     parser.add_argument("--engine", choices=("model", "verilator", "icarus"), default="model",
                         help="golden machine alone, or beside the generated Verilog")
     parser.add_argument("--config", default="chip64", metavar="NAME", help=f"{', '.join(CONFIGS)}")
@@ -303,8 +308,18 @@ def main() -> int:
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="also draw residuals against clocks")
     options = parser.parse_args()
     config, started = config_named(options.config), monotonic()
-    solves = campaign(config, AnalogParams.reference(), quick=options.quick, engine=options.engine,
-                      nearest=options.nearest)
+    try:
+        todo = list(cases(config, options.count, options.only))
+    except re.error as error:
+        parser.error(f"--only must be a regular expression: {error}")
+    if not MESH.exists():
+        print(f"left out: {MESH.stem}, which would be in {MATRICES}", file=sys.stderr)
+    if not todo:
+        parser.error(f"no system: --count is {options.count} and --only is {options.only!r}; titles are "
+                     + "; ".join(case.title for case in cases(config, 1)))
+    for folder in filter(None, (options.json and options.json.parent, options.pictures)):
+        folder.mkdir(parents=True, exist_ok=True)
+    solves = campaign(todo, config, AnalogParams.reference(), options.engine, options.nearest)
     if options.json:
         options.json.write_text(json.dumps([asdict(solve) for solve in solves], indent=1) + "\n")
     if options.pictures:
@@ -323,7 +338,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except ToolMissing as missing:
-        sys.exit(str(missing))
+    ends("convergence", main)

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from ohmloop.analog.params import AnalogParams
+from ohmloop.ensembles import CONDITIONED
 from ohmloop.golden import cycles
 from ohmloop.golden.settings import Settings
 from ohmloop.host.system import TOLERANCE
@@ -81,8 +82,9 @@ def test_a_refusal_is_reported():
 
 
 def test_two_hundred_and_forty_systems_and_what_stands_beside_them():
-    campaign = [case for case in cases(CONFIGS["chip64"], quick=False) if case.cond and case.n == 64]
+    campaign = [case for case in cases(CONFIGS["chip64"]) if case.cond and case.n == 64]
     assert len(campaign) == 240 and len({case.title for case in campaign}) == 20
-    others = {case.title for case in cases(CONFIGS["chip64"], quick=False)} - {case.title for case in campaign}
+    others = {case.title for case in cases(CONFIGS["chip64"])} - {case.title for case in campaign}
     assert {"heat 64", "wishart 32, cond 30", "wishart 32, cond 30, two digits"} <= others
-    assert len(list(cases(CONFIGS["chip64"], quick=True))) < 24
+    assert {case.title for case in cases(CONFIGS["lab"], 1, "heat|cond 30$")} == {
+        "heat 16", "wishart 8, cond 30", *(f"{family} 16, cond 30" for family in CONDITIONED)}

@@ -10,9 +10,9 @@ import scipy.io
 
 from ohmloop.errors import InputError
 from ohmloop.readers import MAX_ELEMENTS, read_matrix, read_vector, require_square
+from verification.matrices import MATRICES
 
 EXPECTED = np.array([[1.0, -2.0, 0.0], [0.5, 3.0, 0.0], [0.0, 0.0, 1e-3]])
-REAL = Path(__file__).resolve().parents[3] / "shared" / "matrices"
 
 
 def refused(path: Path, *, reader=read_matrix) -> str:
@@ -116,6 +116,9 @@ def test_broken_matrix_market(tmp_path: Path, text: str | bytes):
     assert refused(written(tmp_path, "a.mtx", text)).startswith("not a complete Matrix Market file (")
 
 
+PACKED = "array A is damaged, packed in another way, or holds Python objects, which are never unpickled"
+
+
 def test_broken_numpy_files(tmp_path: Path):
     whole = npy_bytes(EXPECTED)
     said = "not a NumPy .npy file of numbers, or cut short; Python objects are never unpickled"
@@ -130,10 +133,17 @@ def test_broken_numpy_files(tmp_path: Path):
     assert refused(written(tmp_path, "swap.npz", whole)) == "not a NumPy .npz archive, whatever its suffix says"
     assert refused(written(tmp_path, "swap.npy", archive)) == "not a NumPy .npy file, whatever its suffix says"
     np.savez(tmp_path / "object.npz", A=np.array([None]))
-    assert refused(tmp_path / "object.npz") == "array A is cut short or holds Python objects, which are never unpickled"
+    assert refused(tmp_path / "object.npz") == PACKED
     flipped = bytearray(archive)
     flipped[archive.index(b"\x93NUMPY") + 140] ^= 1
     assert "CRC" in refused(written(tmp_path, "flipped.npz", bytes(flipped)))
+    np.savez_compressed(tmp_path / "packed.npz", A=np.arange(4096.0).reshape(64, 64))
+    packed = bytearray((tmp_path / "packed.npz").read_bytes())
+    extra = int.from_bytes(packed[28:30], "little")
+    packed[30 + len("A.npy") + extra] = 0xFF    # a kind of block that deflate does not have
+    assert refused(written(tmp_path, "packed.npz", bytes(packed))) == PACKED
+    np.savez_compressed(tmp_path / "bomb.npz", A=np.zeros(MAX_ELEMENTS + 16))
+    assert "are too many for a dense array" in refused(tmp_path / "bomb.npz")
 
 
 def test_several_arrays_without_the_name(tmp_path: Path):
@@ -201,12 +211,12 @@ def test_require_square():
         require_square(np.ones(4))
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason=f"real matrices not present in {REAL}")
+@pytest.mark.skipif(not MATRICES.is_dir(), reason=f"real matrices not present in {MATRICES}")
 @pytest.mark.parametrize(("name", "shape", "entries", "condition"), [
     ("mesh1e1", (48, 48), 306, 5.2), ("LFAT5", (14, 14), 46, 1.4e8), ("bfwa62", (62, 62), 450, 553),
     ("bcsstk02", (66, 66), 4356, 4.3e3), ("ash219", (219, 85), 438, 3.0)])
 def test_real_matrices(name: str, shape: tuple[int, int], entries: int, condition: float):
-    matrix = read_matrix(REAL / f"{name}.mtx")
+    matrix = read_matrix(MATRICES / f"{name}.mtx")
     assert matrix.shape == shape
     assert np.count_nonzero(matrix) == entries
     assert np.linalg.cond(matrix) == pytest.approx(condition, rel=0.05)

@@ -80,7 +80,7 @@ class CodeMemory(wiring.Component):
                 write.data.eq(with_parity(
                     [self.window.w_data.word_select(b, 8)[:granule] for b in range(GRANULES)], self.bad_parity)),
                 read.addr.eq(address),
-                read.en.eq(1),
+                read.en.eq(~write.en.any()),
             ]
             granules, error = checked(read.data, granule)
             errors.append(error)

@@ -16,8 +16,9 @@ class ArrayController(wiring.Component):
 
     A row is loaded from the code memory once; its positive codes go to plane 0, the magnitudes of its negative codes to
     plane 1, zero to the other plane. The word line and the write data stand a clock before the write pulse and a clock
-    after it. A scrub reads each row first and writes only what differs. With ``refill`` each row of the code memory is
-    filled from the stream before it is loaded. ::
+    after it, unless a reset (an abort, a trap, a wipe) ends all three at once: the row is then undefined, and the
+    arrays are not valid. A scrub reads each row first and writes only what differs. With ``refill`` each row of the
+    code memory is filled from the stream before it is loaded. ::
 
         (REFILL ->) LOAD -> SELECT -> WRITE -> RELEASE -> READ -> CHECK -> RECORD -> next row
                               |^--------- retry, other plane -------'|
@@ -102,7 +103,8 @@ class ArrayController(wiring.Component):
         mismatch, bad = Signal(config.size), Signal(config.size)
         looks = Signal()
         """The row is read before anything is written to it."""
-        # What was counted outlives a trap; each run starts it anew.
+        # What was counted outlives a trap, and with it reset; each run starts it anew, and the chip shows nothing of it
+        # before the first has ended.
         bad_count, repairs = (Signal(17, name=name, reset_less=True) for name in ("bad", "repaired"))
         control = self.control
 

@@ -63,7 +63,8 @@ class CorrectionMemory(wiring.Component):
         errors = []
         for lane in range(self.lanes):
             memory = m.submodules[f"lane{lane}"] = Memory(
-                shape=18, depth=self.depth, init=[], attrs={"no_rw_check": "1"})
+                # An address of no bits does not survive in Verilog.
+                shape=18, depth=max(2, self.depth), init=[], attrs={"no_rw_check": "1"})
             write, read = memory.write_port(granularity=9), memory.read_port()
             granules, error = checked(read.data, 8)
             errors.append(error)
@@ -74,7 +75,7 @@ class CorrectionMemory(wiring.Component):
                 write.en.eq(Mux(window.select, host, self.write.replicate(2))),
                 write.data.eq(with_parity([word[:8], word[8:]], self.bad_parity & window.select)),
                 read.addr.eq(address),
-                read.en.eq(1),
+                read.en.eq(~write.en.any()),
                 self.words[lane].eq(Cat(granules)),
             ]
             with m.If(lane_read == lane):

@@ -60,9 +60,9 @@ class StreamBuffer(wiring.Component):
         m.d.comb += [
             fifo.w_data.eq(Mux(self.wipe, 0, Cat(self.into.tdata, self.into.tlast))),
             fifo.w_en.eq(self.into.tvalid | self.wipe),
-            self.into.tready.eq(fifo.w_rdy & ~self.wipe & ~wiped),
+            self.into.tready.eq(fifo.w_rdy & ~self.wipe),
             Cat(self.out.tdata, self.out.tlast).eq(fifo.r_data),
-            self.out.tvalid.eq(fifo.r_rdy & ~self.wipe & ~wiped),
+            self.out.tvalid.eq(fifo.r_rdy & ~self.wipe),
             fifo.r_en.eq(self.out.tready & self.out.tvalid),
         ]
         with m.If(wiped & ~self.wipe | self.flush):

@@ -1,6 +1,6 @@
 """The loop controller: switches, settling rule, attempts."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -107,7 +107,7 @@ class LoopController(wiring.Component):
         zeroed, rescan, clip_seen, sample_now = (Signal(name=name) for name in (
             "zeroed", "rescan", "clip_seen", "sample_now"))
 
-        used = (1 << self.loop_size) - 1
+        used = Cat(output < self.loop_size for output in range(self.config.size))
         m.d.comb += [
             self.closed.eq(self.close_solve | self.close_multiply),
             # The sample falls on edge ``since + 2``: this clock's edge, then the edge of the SAMPLE clock.

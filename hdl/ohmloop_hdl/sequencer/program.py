@@ -42,7 +42,7 @@ class ProgramMemory(wiring.Component):
         granules, error = checked(read.data, 8)
         m.d.comb += [
             read.addr.eq(Mux(self.window.select, self.window.address, self.pc)),
-            read.en.eq(1),
+            read.en.eq(~write.en.any()),
             self.instruction.eq(Cat(granules)),
             self.parity_error.eq(error),
             self.window.r_data.eq(self.instruction),

@@ -26,7 +26,6 @@ from ohmloop_hdl.isa import (
     PROG,
     SCRUB,
     SETC,
-    SLOT,
     ST,
     TARGET,
     C,
@@ -151,7 +150,7 @@ class Sequencer(wiring.Component):
                 with m.If(self.wiping):
                     m.next = "WIPE"
                 with m.Else():
-                    self._halt(m)
+                    m.next = "HALTED"
             self._wipe_states(m, kept)
             with m.State("HALTED"):
                 m.d.comb += self.halted.eq(1)
@@ -175,7 +174,7 @@ class Sequencer(wiring.Component):
                     self._decode(m)
             with m.State("RUN"):
                 for name, instructions in UNITS.items():
-                    with m.If(_one_of(self.word, instructions)):
+                    with m.If(one_of(self.word, instructions)):
                         m.d.comb += self.phase.eq(getattr(self, name).phase)
                 with m.If(waiting):
                     m.d.comb += self.phase.eq(Phase.WAIT)
@@ -183,7 +182,7 @@ class Sequencer(wiring.Component):
                 with m.Else():
                     counted()
                 with m.If(done):
-                    self._retire(m, _one_of(self.word, (BLE,)) & self.taken)
+                    self._retire(m, one_of(self.word, (BLE,)) & self.taken)
                 with m.Elif(expired & (fault != TrapCause.PARITY)):
                     self._trap(m, TrapCause.WATCHDOG)
                 with m.Elif(fault != TrapCause.NONE):
@@ -210,15 +209,12 @@ class Sequencer(wiring.Component):
             m.d.sync += begun.eq(1)
             with m.If(self.vector.done):
                 m.d.comb += self.wiped.eq(1)
-                self._halt(m)
-
-    def _halt(self, m: Module):
-        m.next = "HALTED"
+                m.next = "HALTED"
 
     def _trap(self, m: Module, cause):
         m.d.comb += self.trapped.eq(1)
         m.d.sync += self.trap_cause.eq(cause)
-        self._halt(m)
+        m.next = "HALTED"
 
     def _retire(self, m: Module, jumps):
         m.d.comb += self.retired.eq(1)
@@ -243,10 +239,8 @@ class Sequencer(wiring.Component):
                 self._trap(m, TrapCause.ILLEGAL)
 
     def _missing(self, instruction: Instruction):
-        """The instruction names a matrix slot, or something for LD to fill, that no chip of this kind has."""
+        """LD names something to fill that no chip of this kind has. (No slot that is not there is ever valid.)"""
         slots, word = self.config.slots, self.instruction
-        if instruction is MAT:
-            return field(word, SLOT) >= slots
         if instruction is LD:
             kind, place = field(word, KIND), field(word, D)
             return (kind == 3) | (kind == 2) & (place != 0) | (kind == 1) & (place >= slots)
@@ -256,7 +250,7 @@ class Sequencer(wiring.Component):
         if instruction is HALT:
             m.d.comb += [self.halted_by.eq(1), self.retired.eq(1)]
             m.d.sync += self.halt_code.eq(field(self.instruction, CODE))
-            self._halt(m)
+            m.next = "HALTED"
         elif instruction is SETC:
             m.d.comb += [self._counters.set.eq(1), self._counters.value.eq(field(self.instruction, COUNT))]
             self._retire(m, 0)
@@ -277,5 +271,6 @@ def _any(values):
     return result
 
 
-def _one_of(word: Value, instructions: tuple[Instruction, ...]):
+def one_of(word: Value, instructions: tuple[Instruction, ...]):
+    """The instruction word is one of these."""
     return _any(word[OPCODE_LOW:] == instruction.opcode for instruction in instructions)

@@ -12,7 +12,7 @@ class Unit(wiring.Signature):
 
     1. ``start`` is high for one clock, the decode clock; the fields of the instruction stay from then to the end.
     2. The unit ends with ``done`` or with a ``fault`` other than NONE, in one clock, its last. A unit that faults has
-       changed no register.
+       changed no register, but for what an LD was filling, and the arrays and their map.
     3. After a fault, a trap or an abort the sequencer resets the unit in the next clock; never for a trap of its own
        (the watchdog) while ``safe`` is high.
 

@@ -4,6 +4,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from ohmloop_hdl.events import Phase
 from ohmloop_hdl.fixed import (
     ELEMENT_BITS,
     EXPONENT_BITS,
@@ -14,6 +15,7 @@ from ohmloop_hdl.fixed import (
 )
 from ohmloop_hdl.host.window import WindowPort
 from ohmloop_hdl.sequencer.traps import TrapCause
+from ohmloop_hdl.sequencer.unit import Unit
 from ohmloop_hdl.vector.registers import INDEX_BITS, RegisterFile
 from ohmloop_hdl.vector.rounding import normalised, rounds_up
 
@@ -87,20 +89,17 @@ class ScalarUnit(wiring.Component):
 
     Members
     -------
-    start : In(1)
-        The clock 0 of an instruction; ``compare``, ``i``, ``j``, ``d`` and ``imm`` stay until the last.
+    control : In(Unit)
+        Start and end. ``DIVIDE`` comes in clock 1, ``RANGE`` in clock 29, and nothing was written. ``safe`` is high
+        while a quotient is written.
     compare : In(1)
         1 compares, 0 divides.
     i, j, d : In(4)
         Left side or dividend, right side or divisor, destination.
     imm : In(signed(7))
         Power of two that scales the right side.
-    done, fault : Out(1), Out(TrapCause)
-        In the last clock, one or the other: ``DIVIDE`` in clock 1, ``RANGE`` in clock 29, and nothing was written.
     taken : Out(1)
-        Valid with ``done``: k_i <= 2^imm k_j.
-    writing : Out(1)
-        A quotient is written in this clock.
+        Valid with ``control.done``: k_i <= 2^imm k_j.
     k, w : In(ScalarRead), In(ScalarWrite)
         The vector unit's ports, used while no instruction runs here.
     written : Out(ScalarWrite)
@@ -115,16 +114,13 @@ class ScalarUnit(wiring.Component):
 
     def __init__(self):
         super().__init__({
-            "start": In(1),
+            "control": In(Unit()),
             "compare": In(1),
             "i": In(INDEX_BITS),
             "j": In(INDEX_BITS),
             "d": In(INDEX_BITS),
             "imm": In(signed(IMM_BITS)),
-            "done": Out(1),
-            "fault": Out(TrapCause),
             "taken": Out(1),
-            "writing": Out(1),
             "k": In(ScalarRead()),
             "w": In(ScalarWrite()),
             "written": Out(ScalarWrite()),
@@ -134,6 +130,7 @@ class ScalarUnit(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        control = self.control
         right = self._normalise(m)
         # The left side; in a division its fraction is the rest, and its sign and exponent become the quotient's.
         left, divisor = Signal(OPERAND), Signal(ELEMENT_BITS)
@@ -141,11 +138,15 @@ class ScalarUnit(wiring.Component):
         quotient = Signal(QUOTIENT_BITS + 1)
         index, overflow = Signal(INDEX_BITS), Signal()
         self._registers(m, index, *self._rounded(m, left, quotient, overflow))
-        m.d.comb += [index.eq(self.k.index), self.taken.eq(self._not_above(left, right))]
+        m.d.comb += [
+            control.phase.eq(Phase.SCALAR),
+            index.eq(self.k.index),
+            self.taken.eq(self._not_above(left, right)),
+        ]
 
         with m.FSM(name="scalar"):
             with m.State("IDLE"):
-                with m.If(self.start):
+                with m.If(control.start):
                     m.d.comb += index.eq(self.i)
                     m.next = "DIVISOR"
             with m.State("DIVISOR"):
@@ -153,10 +154,10 @@ class ScalarUnit(wiring.Component):
                 m.d.sync += left.eq(right)
                 m.next = "NORMALISE"
                 with m.If(self.k.zero & ~self.compare):
-                    m.d.comb += self.fault.eq(TrapCause.DIVIDE)
+                    m.d.comb += control.fault.eq(TrapCause.DIVIDE)
                     m.next = "IDLE"
             with m.State("NORMALISE"):
-                m.d.comb += self.done.eq(self.compare)
+                m.d.comb += control.done.eq(self.compare)
                 m.d.sync += [
                     divisor.eq(right.fraction),
                     left.exponent.eq(left.exponent - right.exponent),
@@ -177,25 +178,25 @@ class ScalarUnit(wiring.Component):
                     m.next = "ROUND"
             with m.State("ROUND"):
                 m.d.comb += [
-                    self.fault.eq(Mux(overflow, TrapCause.RANGE, TrapCause.NONE)),
-                    self.done.eq(~overflow),
-                    self.writing.eq(~overflow),
+                    control.fault.eq(Mux(overflow, TrapCause.RANGE, TrapCause.NONE)),
+                    control.done.eq(~overflow),
+                    control.safe.eq(~overflow),
                 ]
                 m.next = "IDLE"
         return m
 
     def _registers(self, m: Module, index: Signal, mantissa: Value, exponent: Value):
         """The registers: reads of ``index``, and writes of the quotient or of the vector unit."""
-        k, w, written = self.k, self.w, self.written
+        k, w, written, divided = self.k, self.w, self.written, self.control.safe
         mantissas = m.submodules.mantissas = RegisterFile(signed(ELEMENT_BITS), constant=ONE_MANTISSA, readers=1)
         exponents = m.submodules.exponents = RegisterFile(signed(EXPONENT_BITS), constant=ONE_EXPONENT, readers=1)
         wiring.connect(m, wiring.flipped(self.mantissa_window), mantissas.window)
         wiring.connect(m, wiring.flipped(self.exponent_window), exponents.window)
         m.d.comb += [
-            written.index.eq(Mux(self.writing, self.d, w.index)),
-            written.enable.eq(self.writing | w.enable),
-            written.mantissa.eq(Mux(self.writing, mantissa, w.mantissa)),
-            written.exponent.eq(Mux(self.writing, exponent, w.exponent)),
+            written.index.eq(Mux(divided, self.d, w.index)),
+            written.enable.eq(divided | w.enable),
+            written.mantissa.eq(Mux(divided, mantissa, w.mantissa)),
+            written.exponent.eq(Mux(divided, exponent, w.exponent)),
         ]
         for file, value in ((mantissas, written.mantissa), (exponents, written.exponent)):
             m.d.comb += [

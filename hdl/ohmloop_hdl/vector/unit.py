@@ -9,8 +9,10 @@ from amaranth.lib.enum import Enum
 from amaranth.lib.wiring import In, Out
 
 from ohmloop_hdl.config import ChipConfig, bits_for
+from ohmloop_hdl.events import Phase
 from ohmloop_hdl.fixed import ELEMENT_BITS, MANTISSA_BITS
 from ohmloop_hdl.sequencer.traps import TrapCause
+from ohmloop_hdl.sequencer.unit import Unit
 from ohmloop_hdl.vector.banks import VECTOR_BITS, VectorRead, VectorWrite
 from ohmloop_hdl.vector.exponent import ZERO_EXPONENT, BlockExponent
 from ohmloop_hdl.vector.lane import Lane
@@ -45,20 +47,16 @@ class VectorUnit(wiring.Component):
 
     Members
     -------
-    start : In(1)
-        Clock 0 of an instruction; what follows, down to ``vector_size``, stays until the last.
+    control : In(Unit)
+        Start and end. ``PARITY`` comes two clocks after the address of the word; ``RANGE``, for an exponent above the
+        largest, with the first normalisation. Nothing was written then, and the unit must be reset, in this clock or
+        the next. ``safe`` is high from the first write to the last.
     operation, negate : In(VectorOperation), In(1)
         What to compute; subtract the product (never with ``DOT``).
     d, a, sv, k, slot : In
         Destination, addend or first factor, source, scalar factor, matrix slot.
     vector_size : In(range(N + 1))
         Elements from this one on read zero, and so do rows of the matrix.
-    done, fault : Out(1), Out(TrapCause)
-        In the last clock, one or the other. ``PARITY`` comes two clocks after the address of the word; ``RANGE``, for
-        an exponent above the largest, with the first normalisation. Nothing was written then, and the unit must be
-        reset, in this clock or the next.
-    writing : Out(1)
-        From the first write to the last.
     multiplying : Out(1)
         Every lane takes a product in this clock.
     read_a, read_s, write, slots, read_k, write_k : Out
@@ -72,7 +70,7 @@ class VectorUnit(wiring.Component):
     def __init__(self, config: ChipConfig):
         self.config = config
         super().__init__({
-            "start": In(1),
+            "control": In(Unit()),
             "operation": In(VectorOperation),
             "negate": In(1),
             "d": In(VECTOR_BITS),
@@ -81,9 +79,6 @@ class VectorUnit(wiring.Component):
             "k": In(INDEX_BITS),
             "slot": In(bits_for(config.slots)),
             "vector_size": In(range(config.size + 1)),
-            "done": Out(1),
-            "fault": Out(TrapCause),
-            "writing": Out(1),
             "multiplying": Out(1),
             "read_a": Out(VectorRead(config)),
             "read_s": Out(VectorRead(config)),
@@ -108,7 +103,7 @@ class VectorUnit(wiring.Component):
             self.is_dot.eq(self.operation == VectorOperation.DOT),
             self.product_is_zero.eq(
                 self.read_s.zero | (self.is_axpy & self.read_k.zero) | (self.is_dot & self.read_a.zero)),
-            self.passes.start.eq(self.start),
+            self.passes.start.eq(self.control.start),
             self.passes.is_mat.eq(self.is_mat),
             self.passes.is_dot.eq(self.is_dot),
             self.passes.vector_size.eq(self.vector_size),
@@ -195,13 +190,14 @@ class VectorUnit(wiring.Component):
         ]
 
     def _results(self, m: Module):
-        passes, block, write, write_k = self.passes, self.block, self.write, self.write_k
+        passes, block, write, write_k, control = self.passes, self.block, self.write, self.write_k, self.control
         parity_error, overflow = Signal(), passes.normalise & block.overflow
         m.d.sync += parity_error.eq(passes.operand.valid & self.is_mat & self.slots.parity_error & ~parity_error)
         m.d.comb += [
-            self.fault.eq(Mux(parity_error, TrapCause.PARITY, Mux(overflow, TrapCause.RANGE, TrapCause.NONE))),
-            self.done.eq(passes.done),
-            self.writing.eq(passes.writing),
+            control.phase.eq(Phase.VECTOR),
+            control.fault.eq(Mux(parity_error, TrapCause.PARITY, Mux(overflow, TrapCause.RANGE, TrapCause.NONE))),
+            control.done.eq(passes.done),
+            control.safe.eq(passes.writing),
             write.vector.eq(self.d),
             write.index.eq(passes.written_row),
             write.enable.eq(passes.writing & ~self.is_dot),

@@ -53,9 +53,13 @@ class SimulationError(OhmloopError):
 
     def __init__(self, what: str, log: Path):
         text = log.read_text(errors="replace") if log.exists() else ""
-        self.log = log
+        self.what, self.log = what, log
         self.tail = text.splitlines()[-_TAIL_LINES:]
         super().__init__("\n".join([f"{what}; log: {log}", *(f"  | {line}" for line in self.tail)]))
+
+    def __reduce__(self):
+        # Campaigns run in processes of their own, whose errors come back pickled.
+        return type(self), (self.what, self.log)
 
 
 @dataclass(frozen=True)

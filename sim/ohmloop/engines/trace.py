@@ -7,6 +7,7 @@ import numpy as np
 
 from ohmloop.analog.buses import unpack
 from ohmloop.golden.run import Result, Retired
+from ohmloop.golden.stream import signed
 from ohmloop_hdl.config import ChipConfig
 from ohmloop_hdl.events import Phase
 from ohmloop_hdl.fixed import ELEMENT_BITS, EXPONENT_BITS, MANTISSA_BITS
@@ -72,7 +73,7 @@ class TraceDecoder:
 
     def finished(self, exponent: int, scalar: int) -> None:
         """``trace_finished`` is high."""
-        self._exponent, self._scalar = _signed(exponent, EXPONENT_BITS), _signed(scalar, ELEMENT_BITS)
+        self._exponent, self._scalar = signed(exponent, EXPONENT_BITS), signed(scalar, ELEMENT_BITS)
         self._finished = True
 
     def retired(self, pc: int, instruction: int, cycles: int) -> None:
@@ -91,7 +92,3 @@ class TraceDecoder:
             return Result(f"k{DK.of(instruction)}", self._exponent, (self._scalar,))
         mantissas = tuple(int(m) for m in self._mantissas) if self._written else None
         return Result(f"v{D.of(instruction)}", self._exponent, mantissas)
-
-
-def _signed(value: int, bits: int) -> int:
-    return value - ((value >> (bits - 1)) << bits)

@@ -62,7 +62,9 @@ def _write(state: State, macro: NumpyMacro, settings: Settings, clock: Clock, ro
     bad = np.ones(state.config.size, dtype=bool)
     for attempt in range(settings.retries + 1):
         events[Event.ROW_REWRITTEN] += attempt > 0
-        clock.spend(Phase.PROGRAM, cycles.attempt_cycles(settings.write_cycles))
+        clock.spend(Phase.PROGRAM, cycles.SELECT)
+        state.valid_arrays = False
+        clock.spend(Phase.PROGRAM, cycles.attempt_cycles(settings.write_cycles) - cycles.SELECT)
         macro.write_row(plane, row, wanted)
         events[Event.ROW_WRITTEN] += 1
         events[Event.ROW_READ] += 1

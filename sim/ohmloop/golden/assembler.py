@@ -88,11 +88,12 @@ def _values(instruction: Instruction, texts: list[str], labels: dict[str, int]) 
         if operand.word:
             values.append(int(operand.word in texts))
         elif operand.negates:
-            values.append(int(given[place].startswith("-")))
-            given[place] = given[place].lstrip("+-").strip()
+            sign = given[place][:1] if given[place][:1] in ("+", "-") else ""
+            values.append(int(sign == "-"))
+            given[place] = given[place].removeprefix(sign).strip()
         elif operand is KIND:
             values.append(_kind(given[place]))
-            given[place] = "v0" if given[place] == "codes" else f"v{given[place][1:]}"
+            given[place] = "v0" if given[place] == "codes" else f"v{_number(given[place])}"
         else:
             values.append(_value(given[place], operand, labels))
             place += 1
@@ -104,6 +105,13 @@ def _kind(text: str) -> int:
     if kind not in KINDS:
         raise ValueError(f"LD fills a vector (v1), a matrix slot (m0) or codes, not {text!r}")
     return KINDS.index(kind)
+
+
+def _number(text: str) -> str:
+    """What stands behind the letter of a vector or a slot that LD fills."""
+    if not re.fullmatch("[0-9]+", text[1:]):
+        raise ValueError(f"LD fills a vector (v1), a matrix slot (m0) or codes, not {text!r}")
+    return text[1:]
 
 
 def _value(text: str, operand: Operand, labels: dict[str, int]) -> int:

@@ -78,6 +78,9 @@ def attempt_cycles(write_cycles: int) -> int:
     return 4 + max(1, write_cycles)
 
 
+SELECT = 1
+"""Clocks of an attempt before the write pulse."""
+
 LOOK = 3
 """SCRUB looks at one row of one plane: select, read, check."""
 

@@ -119,7 +119,7 @@ class LoopModel:
             held_V, clipped = self.macro.hold()
             self.clock.spend(Phase.CONVERT, cycles.scan_cycles(config) - cycles.JUDGE)
             codes = result_codes(convert(held_V, self.levels_V), config)
-            self.clock.run.scans.append(Scan(clock, held_V, codes))
+            self.clock.run.scans.append(Scan(clock, held_V, codes, len(self.clock.run.retired)))
             self.events[Event.SAMPLED] += 1
             self.events[Event.CONVERTED] += config.size
             self.clock.spend(Phase.CONVERT, cycles.JUDGE)

@@ -13,11 +13,13 @@ from ohmloop_hdl.sequencer.traps import TrapCause
 
 @dataclass
 class Scan:
-    """One scan of all outputs: clocks since closing, held voltages (N,), stored codes (N,)."""
+    """One scan of all outputs: clocks since closing, held voltages (N,), stored codes (N,), and after how many retired
+    instructions of the run."""
 
     clock: int
     held_V: np.ndarray
     codes: np.ndarray
+    after: int = 0
 
     def ties(self, levels_V: np.ndarray, within_lsb: float = 1e-6) -> np.ndarray:
         """Outputs whose held voltage is so close to a threshold that rounding may decide the code."""

@@ -27,6 +27,13 @@ def unpack_codes(words: list[int], config: ChipConfig) -> np.ndarray:
     return np.array([signed(part, config.cell_bits + 1) for part in parts])
 
 
+def pack_codes(codes: np.ndarray, config: ChipConfig) -> list[int]:
+    """Words that hold signed cell codes, given row by row, as the window and the stream carry them."""
+    bits = 32 // config.codes_per_word
+    rows = np.asarray(codes).reshape(-1, config.codes_per_word)
+    return [sum((int(code) & (1 << bits) - 1) << bits * place for place, code in enumerate(row)) for row in rows]
+
+
 def load_vector(state: State, clock: Clock, v: int) -> None:
     """LD of a vector: it reads zero until the last mantissa is there."""
     n = state.config.size

@@ -19,8 +19,8 @@ class Comparison:
     ``codes_equal`` of ``codes_total`` output codes over all scans are as predicted; ``ties`` held voltages were within
     :data:`NEAR_LSB` of a threshold, ``tied_differences`` of the codes that differ are explained by that.
     ``same_cycles``: phase by phase; ``same_result``: the outcome, and what every instruction wrote and when;
-    ``tie_first``: the first scan with a
-    difference differs at ties only.
+    ``tie_first``: the first scan with a difference differs at ties only and by one LSB, and the instructions before it
+    did the same.
     """
 
     codes_equal: int
@@ -55,7 +55,9 @@ def compare(outcome: Outcome, trace: Trace, predicted: Outcome, run: Run, levels
         ties += int(near.sum())
         tied_differences += int((near & ~same).sum())
         if tie_first is None and not same.all():
-            tie_first = bool(near[~same].all())
+            next_code = np.abs(codes - scan.codes) <= 1
+            tie_first = bool((near & next_code)[~same].all()
+                             and trace.retired[:scan.after] == run.retired[:scan.after])
     longest = max(trace.scans, run.scans, key=len)
     return Comparison(
         codes_equal=equal,

@@ -5,15 +5,16 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from ohmloop.engines.operations import Read, Script, WaitHalt, Write
-from ohmloop.errors import NotSolvedError
+from ohmloop.errors import InputError, NotSolvedError
 from ohmloop.golden.machine import RUN_LIMIT_CLOCKS
 from ohmloop.golden.settings import SETTING_FIELDS, Settings
 from ohmloop.golden.stream import signed
 from ohmloop.golden.vector import Scalar
 from ohmloop_hdl.config import ChipConfig
 from ohmloop_hdl.events import Event
-from ohmloop_hdl.fixed import ELEMENT_BITS, EXPONENT_BITS
+from ohmloop_hdl.fixed import ELEMENT_BITS, EXPONENT_BITS, GAIN_BITS, MANTISSA_BITS, OFFSET_BITS, SCALARS, VECTORS
 from ohmloop_hdl.host.map import AddressMap, address_map
+from ohmloop_hdl.isa import PROGRAM_WORDS
 from ohmloop_hdl.sequencer.traps import TrapCause
 
 
@@ -74,24 +75,30 @@ class Device:
         for name, value in asdict(settings).items():
             field = self.map.fields[SETTING_FIELDS[name]]
             if not 0 <= value < 1 << field.width:
-                raise ValueError(f"{name} must be 0 to {(1 << field.width) - 1}, not {value}")
+                raise InputError(f"{name} must be 0 to {(1 << field.width) - 1}, not {value}")
             words[field.address] = words.get(field.address, 0) | value << field.low
         for address, word in words.items():
             yield Write(address, (word,))
 
     def load_program(self, words: list[int], entry: int = 0) -> Script[None]:
         """Put instruction words into program memory from ``entry`` on."""
+        if not 0 <= entry <= PROGRAM_WORDS - len(words):
+            raise InputError(f"program: {len(words)} words from {entry} on, the memory has {PROGRAM_WORDS}")
         yield Write(self.map.windows["PROGRAM"].address + 4 * entry, tuple(words))
 
     def load_codes(self, codes: np.ndarray) -> Script[None]:
         """Put N x N signed cell codes into the code memory."""
         bits = 32 // self.config.codes_per_word
-        yield Write(self.map.windows["CODES"].address, _pack(codes.reshape(-1), bits))
+        checked = _integers("codes", codes, (self.config.size, self.config.size), self.config.cell_bits + 1)
+        yield Write(self.map.windows["CODES"].address, _pack(checked, bits))
 
     def load_vector(self, vector: int, mantissas: np.ndarray, exponent: int) -> Script[None]:
         """Put N signed mantissas and an exponent into a vector register."""
-        yield Write(self._mantissas(vector), _pack(mantissas, 32))
-        yield Write(self.map.windows["EXPONENTS"].address + 4 * vector, _pack(np.array([exponent]), 32))
+        _number("vector", vector, VECTORS)
+        checked = _integers(f"mantissas of v{vector}", mantissas, (self.config.size,), MANTISSA_BITS)
+        scale = _integers(f"exponent of v{vector}", exponent, (), EXPONENT_BITS)
+        yield Write(self._mantissas(vector), _pack(checked, 32))
+        yield Write(self.map.windows["EXPONENTS"].address + 4 * vector, _pack(scale, 32))
 
     def read_vector(self, vector: int) -> Script[tuple[np.ndarray, int]]:
         """Mantissas (N,) and exponent of a vector register."""
@@ -101,8 +108,11 @@ class Device:
 
     def load_scalar(self, scalar: int, value: Scalar) -> Script[None]:
         """Put a mantissa and an exponent into a scalar register."""
-        for window, number in (("SCALAR_MANTISSAS", value.mantissa), ("SCALAR_EXPONENTS", value.exponent)):
-            yield Write(self.map.windows[window].address + 4 * scalar, _pack(np.array([number]), 32))
+        _number("scalar", scalar, SCALARS)
+        mantissa = _integers(f"mantissa of k{scalar}", value.mantissa, (), ELEMENT_BITS)
+        exponent = _integers(f"exponent of k{scalar}", value.exponent, (), EXPONENT_BITS)
+        for window, number in (("SCALAR_MANTISSAS", mantissa), ("SCALAR_EXPONENTS", exponent)):
+            yield Write(self.map.windows[window].address + 4 * scalar, _pack(number, 32))
 
     def read_scalar(self, scalar: int) -> Script[Scalar]:
         """Mantissa and exponent of a scalar register."""
@@ -112,13 +122,18 @@ class Device:
 
     def load_slot(self, slot: int, elements: np.ndarray) -> Script[None]:
         """Put N x N signed elements Q1.23 into a matrix slot."""
+        _number("slot", slot, self.config.slots)
+        checked = _integers(f"elements of m{slot}", elements, (self.config.size, self.config.size), ELEMENT_BITS)
         place = self.map.windows["SLOTS"].address + 4 * slot * self.config.size ** 2
-        yield Write(place, _pack(elements.reshape(-1), 32))
+        yield Write(place, _pack(checked, 32))
 
     def load_correction(self, offsets: np.ndarray, gains: np.ndarray) -> Script[None]:
         """Put N offsets in 1/16 LSB and a gain UQ1.15 a converter into the correction memory."""
-        yield Write(self.map.windows["OFFSETS"].address, _pack(offsets, 32))
-        yield Write(self.map.windows["GAINS"].address, _pack(gains, 32))
+        checked = _integers("offsets", offsets, (self.config.size,), OFFSET_BITS)
+        # One bit more: gains have no sign.
+        positive = _integers("gains", gains, (self.config.adcs,), GAIN_BITS + 1, low=0)
+        yield Write(self.map.windows["OFFSETS"].address, _pack(checked, 32))
+        yield Write(self.map.windows["GAINS"].address, _pack(positive, 32))
 
     def read_offsets(self) -> Script[np.ndarray]:
         """N offsets in 1/16 LSB."""
@@ -162,6 +177,23 @@ class Device:
 
     def _mantissas(self, vector: int) -> int:
         return self.map.windows["MANTISSAS"].address + 4 * vector * self.config.size
+
+
+def _number(what: str, number: int, count: int) -> None:
+    if not 0 <= number < count:
+        raise InputError(f"{what}: must be 0 to {count - 1}, not {number}")
+
+
+def _integers(what: str, values: object, shape: tuple[int, ...], bits: int, low: int | None = None) -> np.ndarray:
+    """``values`` as integers of a shape, each of so many bits in two's complement and not below ``low``."""
+    array = np.asarray(values)
+    least, most = -(1 << bits - 1) if low is None else low, (1 << bits - 1) - 1
+    if array.shape != shape:
+        raise InputError(f"{what}: shape must be {shape}, not {array.shape}")
+    bad = array[~((least <= array) & (array <= most) & (array == np.rint(array)))]
+    if bad.size:
+        raise InputError(f"{what}: must be integers from {least} to {most}, not {bad.flat[0]}")
+    return array.astype(np.int64).reshape(-1)
 
 
 def _pack(values: np.ndarray, bits: int) -> tuple[int, ...]:

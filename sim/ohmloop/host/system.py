@@ -30,12 +30,19 @@ from ohmloop.host.job import RESULT, SOURCE, Job, Outcome, block_of, words_of
 from ohmloop.plan.scaling import Plan, ScaledVector, unscale
 from ohmloop_hdl.config import ChipConfig
 from ohmloop_hdl.fixed import ELEMENT_BITS, EXPONENT_MIN, MANTISSA_BITS
+from ohmloop_hdl.sequencer.traps import TrapCause
 
 LIMIT_MAX = 500
 """Most iterations that a program can count: 2^511 is the largest scalar."""
 
 TOLERANCE = 2.0 ** -24
 """Relative residual that the programs stop at unless told otherwise: the precision of a matrix slot."""
+
+NOTHING = Scalar(0, EXPONENT_MIN)
+"""What the count holds until a program begins to count."""
+
+TOLERANCE_MIN = 2.0 ** -255
+"""Smallest tolerance that can be told: a scalar holds the square of its inverse."""
 
 K_TOLERANCE, K_LIMIT, K_HALF, K_SLOW, K_COUNT, K_R = 1, 2, 3, 4, 5, 7
 """Scalar registers of the iterative programs."""
@@ -49,11 +56,16 @@ K_THETA = K_LONGEST = 12
 
 @dataclass(frozen=True)
 class Answer:
-    """What an iterative program found: x (n,) in the user's unit, iterations, ||r|| / ||b|| as the chip knows it."""
+    """What an iterative program found: x (n,) in the user's unit, iterations, ||r|| / ||b|| as the chip knows it.
+
+    ``solved``: it halted with code 0. A program that a trap stopped before it began has no iterations, and NaN for a
+    residual.
+    """
 
     x: np.ndarray
     iterations: int
     relative_residual: float
+    solved: bool
 
 
 def settings_of(plan: Plan, config: ChipConfig) -> Settings:
@@ -93,7 +105,7 @@ def iterative_job(name: str, plan: Plan, matrix: np.ndarray, rhs: ScaledVector, 
     ``matrix``: A as the user has it, of which the plan was made. ``tolerance``: relative residual to reach, below 1.
     """
     return Job(np.asarray(plan.codes), settings_of(plan, config), program(name),
-               {SOURCE: (rhs.mantissas, rhs.exponent)}, limits(tolerance, limit),
+               {SOURCE: (rhs.mantissas, rhs.exponent)}, limits(tolerance, limit) | {K_COUNT: NOTHING},
                {0: slot_elements(matrix, plan, config)}, scalar_reads=(K_COUNT, K_R))
 
 
@@ -111,6 +123,8 @@ def stream_job(plan: Plan, matrix: np.ndarray, right_sides: Sequence[ScaledVecto
                tolerance: float = TOLERANCE, limit: int = 60) -> Job:
     """The job that runs ``multi_rhs``: right-hand sides in by the stream, solutions out by the stream.
 
+    Where it gives one up, those behind it stay in the stream, and what reads the stream next gets them.
+
     Errors: :class:`InputError` for a right-hand side of zero, which would end the batch.
     """
     for place, rhs in enumerate(right_sides):
@@ -125,20 +139,21 @@ def stream_job(plan: Plan, matrix: np.ndarray, right_sides: Sequence[ScaledVecto
 
 def limits(tolerance: float, limit: int) -> dict[int, Scalar]:
     """The scalars that tell an iterative program when to stop."""
-    if not 0 < tolerance < 1:
-        raise ValueError(f"tolerance must be above 0 and below 1, not {tolerance}")
+    if not TOLERANCE_MIN <= tolerance < 1:
+        raise InputError(f"tolerance must be at least {TOLERANCE_MIN:.1g} and below 1, not {tolerance}")
     if not 0 <= limit <= LIMIT_MAX:
-        raise ValueError(f"limit must be 0 to {LIMIT_MAX} iterations, not {limit}")
+        raise InputError(f"limit must be 0 to {LIMIT_MAX} iterations, not {limit}")
     return {K_TOLERANCE: scalar_of(tolerance ** -2), K_LIMIT: power_of_two(limit), K_HALF: power_of_two(-1),
             K_SLOW: scalar_of(SLOW)}
 
 
 def answer(plan: Plan, rhs: ScaledVector, outcome: Outcome) -> Answer:
     """What an iterative program left behind, halted or trapped."""
+    count, status = outcome.scalars[K_COUNT], outcome.status
     b = np.linalg.norm(np.ldexp(rhs.mantissas.astype(float), rhs.exponent - (MANTISSA_BITS - 1)))
-    r = math.sqrt(scalar_value(outcome.scalars[K_R]))
-    return Answer(unscale(plan, rhs, *outcome.vectors[RESULT]), iterations_of(outcome.scalars[K_COUNT]),
-                  float(r / b) if b else r)
+    r = math.nan if count.zero else math.sqrt(scalar_value(outcome.scalars[K_R]))
+    return Answer(unscale(plan, rhs, *outcome.vectors[RESULT]), 0 if count.zero else iterations_of(count),
+                  float(r / b) if b else r, status.trap is TrapCause.NONE and status.halt_code == 0)
 
 
 def streamed_answers(plan: Plan, right_sides: Sequence[ScaledVector], outcome: Outcome) -> list[np.ndarray]:

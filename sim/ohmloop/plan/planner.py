@@ -71,7 +71,7 @@ def plan_system(matrix: np.ndarray, config: ChipConfig, params: AnalogParams, *,
     _check(matrix, config, tolerance, digits)
     if allow_shift and digits > 1:
         raise InputError("digits: a matrix in two digits is not shifted; plan it as a preconditioner")
-    ranked = scaling.rank_candidates(matrix, config, digits)[:CANDIDATES_MAX]
+    ranked = scaling.rank_candidates(matrix, config, digits, CANDIDATES_MAX)
     held = [candidate for candidate in ranked if not _singular(candidate.codes)]
     for candidate in held:
         choice = stability.choose_bandwidth(scaling.embed(candidate.codes, config, digits), config, params)
@@ -88,7 +88,8 @@ def plan_system(matrix: np.ndarray, config: ChipConfig, params: AnalogParams, *,
 
 def plan_preconditioner(matrix: np.ndarray, config: ChipConfig, params: AnalogParams, *, method: str = "gcr",
                         tolerance: int = 1, digits: int = 1, seed: int = 0) -> Plan:
-    """The plan for A with the fewest clocks to a relative residual of 2^-24 by the program ``method``.
+    """The plan for A with the fewest clocks to a relative residual of 2^-24 by ``method``, one of
+    :data:`ohmloop.plan.ranking.METHODS`.
 
     Candidates are A rounded to nearest and, where that is not exact, A with a shifted diagonal rounded so that the
     inverse suffers least (:mod:`ohmloop.plan.rounding`). Each runs the iteration on models of a few chips, on a
@@ -100,6 +101,8 @@ def plan_preconditioner(matrix: np.ndarray, config: ChipConfig, params: AnalogPa
     """
     matrix = np.asarray(matrix, dtype=np.float64)
     _check(matrix, config, tolerance, digits)
+    if method not in ranking.METHODS:
+        raise InputError(f"method: must be one of {', '.join(ranking.METHODS)}, not {method!r}")
     b = matrix @ np.random.default_rng(seed).standard_normal(len(matrix))
     dies = [Die.sample(config, replace(params, seed=draw)) for draw in range(DRAWS)]
     peak, ranked = float(np.abs(matrix).max()), []
@@ -116,19 +119,22 @@ def plan_preconditioner(matrix: np.ndarray, config: ChipConfig, params: AnalogPa
         choice = stability.choose_bandwidth(scaling.embed(candidate.codes, config, digits), config, params)
         if choice is not None:
             return _finish(matrix, candidate, shift, choice, config, tolerance, digits)
-    raise _refusal(scaling.rank_candidates(matrix, config, digits)[0], None, config, params, digits)
+    raise _refusal(scaling.rank_candidates(matrix, config, digits, 1)[0], None, config, params, digits)
 
 
 def _preconditioners(matrix: np.ndarray, config: ChipConfig, digits: int) -> Iterator[tuple[float, Candidate]]:
     """Roundings worth a try, with their shift."""
-    nearest = scaling.rank_candidates(matrix, config, digits)[:CANDIDATES_MAX]
+    nearest = scaling.rank_candidates(matrix, config, digits, CANDIDATES_MAX)
     yield from ((0.0, candidate) for candidate in nearest)
     if nearest[0].exact:
         return
     top, peak = config.code_max ** digits, np.abs(matrix).max()
     for c_max in dict.fromkeys(round(top * scale) for scale in SCALES):
         for shift in SHIFTS:
-            codes = rounded_for_inverse(matrix / peak * c_max + shift * np.eye(len(matrix)), top)
+            target = matrix / peak * c_max + shift * np.eye(len(matrix))
+            if _singular(target):
+                continue
+            codes = rounded_for_inverse(target, top)
             yield shift, Candidate(c_max, codes, scaling.rounding_error(matrix, codes, c_max))
 
 

@@ -128,18 +128,19 @@ class ScaledVector:
     factor: float
 
 
-def rank_candidates(matrix: np.ndarray, config: ChipConfig, digits: int = 1) -> list[Candidate]:
-    """The matrix rounded at every full-scale code above C/2 (C^2/2), best first: smallest error, then largest code.
+def rank_candidates(matrix: np.ndarray, config: ChipConfig, digits: int = 1,
+                    most: int | None = None) -> list[Candidate]:
+    """The matrix rounded at full-scale codes above C/2 (C^2/2), the best ``most`` of them, or all, best first: smallest
+    error, then largest code.
 
     ``matrix``: n x n, not all zero. codes = round half even of A / max|A| * c_max. Codes of C/2 and below are left
     out: whatever one of them holds exactly a multiple of it above C/2 holds too, and coarser rounding can look
     stable only because little of the matrix is left.
     """
-    found, top = [], config.code_max ** digits
-    for c_max in range(top // 2 + 1, top + 1):
-        codes = code_at(matrix, c_max)
-        found.append(Candidate(c_max, codes, rounding_error(matrix, codes, c_max)))
-    return sorted(found, key=lambda candidate: (_bucket(candidate.error), -candidate.c_max))
+    top = config.code_max ** digits
+    errors = {c_max: rounding_error(matrix, code_at(matrix, c_max), c_max) for c_max in range(top // 2 + 1, top + 1)}
+    best = sorted(errors, key=lambda c_max: (_bucket(errors[c_max]), -c_max))[:most]
+    return [Candidate(c_max, code_at(matrix, c_max), errors[c_max]) for c_max in best]
 
 
 def code_at(matrix: np.ndarray, c_max: int) -> np.ndarray:

@@ -54,8 +54,11 @@ class UnstableError(InputError):
     """The matrix, as it would be programmed, is unstable in the loop; ``eigenvalue`` is the offending one."""
 
     def __init__(self, message: str, eigenvalue: complex):
-        super().__init__(message)
+        super().__init__(message, eigenvalue)
         self.eigenvalue = eigenvalue
+
+    def __str__(self) -> str:
+        return self.args[0]
 
 
 @dataclass(frozen=True)

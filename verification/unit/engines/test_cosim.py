@@ -136,9 +136,12 @@ def test_verilator_warnings_stop_the_build_only_when_waivers_are_given(tmp_path:
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_runs_on_when_the_caller_ends(bench: Bench, engine: str, tmp_path: Path, how: signal.Signals):
     bench()  # build first, so that the simulation itself is what gets stopped
+    # In the background of a shell SIGINT is ignored, and so it is in what is started from there.
     program = f"""
+import signal
 from pathlib import Path
 from ohmloop.engines.cosim import run_bench
+signal.signal(signal.SIGINT, signal.default_int_handler)
 here = Path({str(HERE)!r})
 run_bench({engine!r}, sources=[here / "counter.sv"], toplevel="counter", test_module="bench_counter",
           work=Path({str(tmp_path / "work")!r}), parameters={{"WIDTH": 5}}, testcase="hangs", python_path=[here],
@@ -146,10 +149,13 @@ run_bench({engine!r}, sources=[here / "counter.sv"], toplevel="counter", test_mo
 """
     env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     caller = subprocess.Popen([sys.executable, "-c", program], env=env, stderr=subprocess.DEVNULL)
-    _wait_until(lambda: _simulators(tmp_path))
-    caller.send_signal(how)
-    assert caller.wait(timeout=20) != 0
-    _wait_until(lambda: not _simulators(tmp_path))
+    try:
+        _wait_until(lambda: _simulators(tmp_path))
+        caller.send_signal(how)
+        assert caller.wait(timeout=20) != 0
+        _wait_until(lambda: not _simulators(tmp_path))
+    finally:
+        caller.kill()
 
 
 def _simulators(folder: Path) -> list[str]:

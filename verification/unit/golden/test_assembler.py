@@ -75,6 +75,9 @@ def test_what_ld_fills_is_in_its_operand():
     ("HALT -1", "program line 1: operand code must be 0 to 255, not '-1'"),
     ("AXPY v16, v0, k0, v0", "program line 1: AXPY operand d must be 0 to 15, not 16"),
     ("LD k1", r"program line 1: LD fills a vector \(v1\), a matrix slot \(m0\) or codes, not 'k1'"),
+    ("LD m", r"program line 1: LD fills a vector \(v1\), a matrix slot \(m0\) or codes, not 'm'"),
+    ("AXPY v1, v2, --k0, v3", "program line 1: operand k must be k0 to k15, not '-k0'"),
+    ("MAT v1, v2, -+m0, v3", r"program line 1: operand slot must be m0 to m15, not '\+m0'"),
     ("\n".join(["HALT 0"] * (PROGRAM_WORDS + 1)), "program must have at most 256 instructions, not 257"),
 ])
 def test_refusals(text: str, said: str):

@@ -23,6 +23,7 @@ from ohmloop.host.job import Job, Outcome, predict
 from ohmloop.host.system import (
     K_COUNT,
     K_LONGEST,
+    K_R,
     LIMIT_MAX,
     TOLERANCE,
     Answer,
@@ -639,12 +640,25 @@ def test_powers_of_two_and_counts():
 
 
 @pytest.mark.parametrize(("tolerance", "limit", "said"), [
-    (0.0, 60, "tolerance must be above 0 and below 1, not 0.0"),
-    (1.0, 60, "tolerance must be above 0 and below 1, not 1.0"),
+    (0.0, 60, "tolerance must be at least 2e-77 and below 1, not 0.0"),
+    (1.0, 60, "tolerance must be at least 2e-77 and below 1, not 1.0"),
     (0.1, -1, "limit must be 0 to 500 iterations, not -1"), (0.1, 501, "limit must be 0 to 500 iterations, not 501")])
 def test_refused_limits(tolerance: float, limit: int, said: str):
-    with pytest.raises(ValueError, match=f"^{said}$"):
+    with pytest.raises(InputError, match=f"^{said}$"):
         limits(tolerance, limit)
+
+
+def test_a_program_that_never_began_has_no_answer():
+    """A trap of PROG, on a chip where another job left its count and its residual."""
+    matrix, b = system(16)
+    done = run_program("gcr", matrix, b, LAB)
+    assert done.found.solved and done.found.iterations > 0
+    machine = Machine(LAB, NumpyMacro(Die.sample(LAB, REFERENCE, stuck=((0, 3, 3, 0),))))
+    machine.scalars[K_COUNT], machine.scalars[K_R] = Scalar(1 << 22, 9), Scalar(1 << 22, 3)
+    outcome, _ = predict(machine, done.job)
+    found = answer(done.plan, scale_rhs(b, LAB), outcome)
+    assert outcome.status.trap is TrapCause.VERIFY
+    assert not found.solved and found.iterations == 0 and math.isnan(found.relative_residual)
 
 
 def test_the_count_reaches_its_largest_limit():

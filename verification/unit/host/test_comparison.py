@@ -47,6 +47,7 @@ def seen(*codes: list[int]) -> Trace:
     ([[2, 1, 2, 2], [2, 2, 2, 2]], 7, 1, False, True),     # a tie fell the other way
     ([[2, 1, 2, 2], [2, 2, 2, 9]], 6, 1, False, True),     # what follows from it cannot be compared
     ([[2, 1, 2, 9], [2, 2, 2, 2]], 6, 1, False, False),    # a tie does not excuse its neighbour
+    ([[2, 4, 2, 2], [2, 2, 2, 2]], 7, 1, False, False),    # nor more than the next code
     ([[2, 2, 2, 2], [2, 2, 2, 9]], 7, 0, False, False),
     ([[2, 2, 2, 2]], 4, 0, False, False),                  # a scan is missing
     ([[2, 2, 2, 2]] * 3, 8, 0, False, False),              # one too many
@@ -86,6 +87,15 @@ def test_what_differs_with_equal_codes_is_never_explained(change: str):
         trace.retired[0] = replace(RETIRED[0], cycles=25)
     found = compare(got, trace, outcome, run, LEVELS_V)
     assert (found.codes_equal, found.agrees, found.explained) == (8, False, False)
+
+
+@pytest.mark.parametrize(("after", "explained"), [(0, True), (1, False)])
+def test_a_tie_explains_nothing_that_came_before(after: int, explained: bool):
+    outcome, run = predicted()
+    run.scans[0].after = after
+    trace = seen([2, 1, 2, 2], [2, 2, 2, 2])
+    trace.retired[0] = replace(RETIRED[0], cycles=25)
+    assert compare(outcome, trace, outcome, run, LEVELS_V).explained == explained
 
 
 def test_clocks_that_waited_for_a_stream_were_not_predicted_and_do_not_count():

@@ -2,10 +2,10 @@
 
 import os
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+from verification.matrices import MATRICES
 
 from ohmloop.analog.cells import Die, planes_of
 from ohmloop.analog.macro import NumpyMacro
@@ -25,7 +25,6 @@ from ohmloop_hdl.config import CONFIGS
 SEED = int(os.environ.get("OHMLOOP_SEED", "0"))
 REFERENCE, IDEAL = AnalogParams.reference(), AnalogParams.ideal()
 CHIP, HP, TINY, LAB = (CONFIGS[name] for name in ("chip64", "chip64hp", "tiny", "lab"))
-REAL = Path(__file__).resolve().parents[4] / "shared" / "matrices"
 
 
 @pytest.fixture
@@ -194,20 +193,20 @@ def test_error_measures():
     assert relative_residual(2 * np.eye(2), np.array([1.0, 1]), np.array([2.0, 4])) == pytest.approx(2 / np.sqrt(20))
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason=f"real matrices not present in {REAL}")
+@pytest.mark.skipif(not MATRICES.is_dir(), reason=f"real matrices not present in {MATRICES}")
 @pytest.mark.parametrize(("name", "config", "shift"), [("mesh1e1", CHIP, 0), ("bfwa62", CHIP, 1), ("LFAT5", CHIP, 1),
                                                        ("mesh1e1", HP, 0)])
 def test_real_matrices(name: str, config, shift: int):
-    matrix = read_matrix(REAL / f"{name}.mtx")
+    matrix = read_matrix(MATRICES / f"{name}.mtx")
     plan = plan_system(matrix, config, REFERENCE, allow_shift=True)
     assert plan.shift == shift and plan.n == len(matrix)
     assert plan.codes[-1, -1] == config.code_max
     assert stability.unstable_eigenvalue(plan.codes, config, REFERENCE, plan.bandwidth) is None
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason=f"real matrices not present in {REAL}")
+@pytest.mark.skipif(not MATRICES.is_dir(), reason=f"real matrices not present in {MATRICES}")
 def test_mesh_in_one_shot():
-    matrix = read_matrix(REAL / "mesh1e1.mtx")
+    matrix = read_matrix(MATRICES / "mesh1e1.mtx")
     plan = plan_system(matrix, HP, REFERENCE)
     assert relative_error(digital_solve(plan, matrix @ np.ones(48), HP), np.ones(48)) < 0.02
 
@@ -279,6 +278,17 @@ def test_an_exact_matrix_is_its_own_preconditioner(method: str):
     plan = plan_preconditioner(heat(64), CHIP, REFERENCE, method=method)
     assert (plan.c_max, plan.shift, plan.alpha) == (12, 0.0, 5.0)
     assert np.array_equal(plan.matrix(CHIP), heat(64))
+
+
+def test_a_shift_that_makes_the_matrix_singular_is_passed_over():
+    for low in (-1.0, -0.5):
+        plan = plan_preconditioner(np.array([[15.0, 0.3], [0.0, low]]), CONFIGS["tiny"], REFERENCE)
+        assert plan.shift > -low and plan.codes[1, 1] == 1
+
+
+def test_refused_methods():
+    with pytest.raises(InputError, match="^method: must be one of refine, gcr, not 'gcr5'$"):
+        plan_preconditioner(np.eye(2), CONFIGS["tiny"], REFERENCE, method="gcr5")
 
 
 def test_a_preconditioner_is_refused_where_nothing_is_stable():

@@ -1,5 +1,5 @@
 """The sequencer inside the chip: illegal words, the program counter, loops and branches, halts, refusals while running,
-aborts; what traps do is in ``test_traps.py``."""
+aborts; what traps do is in ``traps/``."""
 
 import numpy as np
 import pytest

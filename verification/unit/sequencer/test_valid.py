@@ -141,7 +141,7 @@ def test_what_each_instruction_needs():
     (encoded(LD, kind=SLOT, d=0), (1, 0, 0)), (encoded(LD, kind=SLOT, d=1), (2, 0, 0)),
     (encoded(LD, kind=CODES), (0, 1, 0)), (encoded(PROG), (0, 0, 1)), (encoded(PROG, stream=1), (0, 1, 1)),
     (encoded(LD, kind=VECTOR, d=0), (0, 0, 0)), (encoded(LD, kind=VECTOR, d=1), (0, 0, 0)),
-    (encoded(SCRUB), (0, 0, 0)), (encoded(INV, cal=1), (0, 0, 0)), (encoded(MAT, slot=1), (0, 0, 0)),
+    (encoded(INV, cal=1), (0, 0, 0)), (encoded(MAT, slot=1), (0, 0, 0)),
     (encoded(ST, s=1), (0, 0, 0)), (encoded(AXPY, d=1, k=1), (0, 0, 0)),
 ])
 def test_what_is_filled_is_invalid_until_it_is_all_there(word: int, filled: Bits):
@@ -179,6 +179,25 @@ def test_what_did_not_end_stays_invalid(word: int, left: Bits):
         await bench.start(ctx, encoded(AXPY, d=1))
         await bench.retire(ctx)
         assert bench.bits(ctx) == left
+
+    simulate(bench.dut, run)
+
+
+@pytest.mark.parametrize("retires", [False, True])
+def test_a_scrub_that_writes_takes_the_arrays_until_it_retires(retires: bool):
+    bench = ValidBench()
+
+    async def run(ctx):
+        await bench.become(ctx, (3, 1, 1))
+        await bench.start(ctx, encoded(SCRUB))
+        await ctx.tick()
+        assert bench.bits(ctx) == (3, 1, 1)
+        for _ in range(2):
+            await bench.pulse(ctx, bench.dut.writes)
+            assert bench.bits(ctx) == (3, 1, 0)
+        if retires:
+            await bench.retire(ctx)
+        assert bench.bits(ctx) == (3, 1, int(retires))
 
     simulate(bench.dut, run)
 

@@ -7,6 +7,7 @@ from verification.unit.simulation import signed
 
 from ohmloop.golden.vector import ONE, Scalar, add_product, dot
 from ohmloop_hdl.config import ChipConfig
+from ohmloop_hdl.events import Phase
 from ohmloop_hdl.fixed import ELEMENT_BITS, EXPONENT_MAX, EXPONENT_MIN, MANTISSA_BITS, SCALARS, VECTORS
 from ohmloop_hdl.sequencer.traps import TrapCause
 from ohmloop_hdl.vector.banks import VectorBanks
@@ -162,20 +163,21 @@ class Machine(Elaboratable):
         case = f"{operation.name} d={d} a={a} s={s} k={k} slot={slot} negate={negate} vector_size={self.vector_size}"
         for signal, value in ((unit.operation, operation), (unit.d, d), (unit.a, a), (unit.sv, s), (unit.k, k),
                               (unit.slot, slot), (unit.negate, negate), (unit.vector_size, self.vector_size),
-                              (unit.start, 1)):
+                              (unit.control.start, 1)):
             ctx.set(signal, value)
         self.clocks = last
+        assert ctx.get(unit.control.phase) == Phase.VECTOR
         for clock in range(last + 1):
             ends = clock == last
             ctx.set(self.reset, clock == stop_at)
-            assert ctx.get(unit.done) == (ends and not fault), (case, clock)
-            assert ctx.get(unit.fault) == (fault if ends else 0), (case, clock)
+            assert ctx.get(unit.control.done) == (ends and not fault), (case, clock)
+            assert ctx.get(unit.control.fault) == (fault if ends else 0), (case, clock)
             reading = 1 <= clock <= self.products(operation)
             assert ctx.get(unit.read_s.enable) == reading, (case, clock)
             assert ctx.get(unit.slots.enable) == (reading and operation == MAT), (case, clock)
             assert ctx.get(unit.multiplying) == (3 <= clock < 3 + self.products(operation)), (case, clock)
             writing = clock >= first_write and not fault
-            assert ctx.get(unit.writing) == writing, (case, clock)
+            assert ctx.get(unit.control.safe) == writing, (case, clock)
             assert ctx.get(unit.write.enable) == (writing and operation != DOT), (case, clock)
             assert ctx.get(unit.write_k.enable) == (writing and operation == DOT), (case, clock)
             assert ctx.get(unit.write.exponent_enable) == (writing and ends and operation != DOT), (case, clock)
@@ -190,15 +192,15 @@ class Machine(Elaboratable):
                 if ends:
                     assert ctx.get(unit.write.exponent) == exponent, case
             await ctx.tick()
-            ctx.set(unit.start, 0)
+            ctx.set(unit.control.start, 0)
             if clock == stop_at:
                 break
         if fault and stop_at is None:
             ctx.set(self.reset, 1)
-            assert not ctx.get(unit.fault)
+            assert not ctx.get(unit.control.fault)
             await ctx.tick()
         ctx.set(self.reset, 0)
-        assert not ctx.get(unit.done) and not ctx.get(unit.writing) and not ctx.get(unit.fault)
+        assert not ctx.get(unit.control.done) and not ctx.get(unit.control.safe) and not ctx.get(unit.control.fault)
 
         if stop_at is not None:
             return fault

@@ -8,6 +8,7 @@ from amaranth.hdl import ResetInserter, Signal
 from verification.unit.simulation import seeded, signed, simulate
 
 from ohmloop.golden.vector import ONE, Scalar, divide, not_above
+from ohmloop_hdl.events import Phase
 from ohmloop_hdl.fixed import EXPONENT_MAX, EXPONENT_MIN, SCALARS
 from ohmloop_hdl.sequencer.traps import TrapCause
 from ohmloop_hdl.vector.scalar import ScalarUnit
@@ -66,22 +67,23 @@ class ScalarBench:
 
     async def run(self, ctx, i: int, j: int, d: int = 0, compare: int = 0, imm: int = 0) -> Ended:
         """One instruction; the operands stay until its last clock, and the clock after it is idle."""
-        unit = self.unit
+        unit, control = self.unit, self.unit.control
         for signal, value in ((unit.i, i), (unit.j, j), (unit.d, d), (unit.compare, compare), (unit.imm, imm),
-                              (unit.start, 1)):
+                              (control.start, 1)):
             ctx.set(signal, value)
         written = []
+        assert ctx.get(control.phase) == Phase.SCALAR
         for clock in range(100):
-            if ctx.get(unit.writing):
+            if ctx.get(control.safe):
                 written.append(clock)
-            done, fault, taken = ctx.get(unit.done), TrapCause(ctx.get(unit.fault)), bool(ctx.get(unit.taken))
+            done, fault, taken = ctx.get(control.done), TrapCause(ctx.get(control.fault)), bool(ctx.get(unit.taken))
             await ctx.tick()
-            ctx.set(unit.start, 0)
+            ctx.set(control.start, 0)
             if done or fault:
                 assert done != bool(fault)
                 for signal in (unit.i, unit.j, unit.d, unit.compare, unit.imm):
                     ctx.set(signal, 0)
-                assert not ctx.get(unit.done) and not ctx.get(unit.fault) and not ctx.get(unit.writing)
+                assert not ctx.get(control.done) and not ctx.get(control.fault) and not ctx.get(control.safe)
                 return Ended(clock, fault, taken, written)
         raise AssertionError("the instruction did not end")
 
@@ -309,13 +311,13 @@ def test_a_reset_before_the_write_changes_nothing():
         await bench.write(ctx, 2, Scalar(-0x3456, -20))
         for stop_at in range(DIVIDE_CLOCKS):
             await bench.write(ctx, 3, before)
-            for signal, value in ((unit.i, 1), (unit.j, 2), (unit.d, 3), (unit.start, 1)):
+            for signal, value in ((unit.i, 1), (unit.j, 2), (unit.d, 3), (unit.control.start, 1)):
                 ctx.set(signal, value)
             for clock in range(stop_at + 1):
                 ctx.set(bench.reset, clock == stop_at)
-                assert not ctx.get(unit.writing)
+                assert not ctx.get(unit.control.safe)
                 await ctx.tick()
-                ctx.set(unit.start, 0)
+                ctx.set(unit.control.start, 0)
             ctx.set(bench.reset, 0)
             await ctx.tick().repeat(3)
             assert bench.read(ctx, 3)[0] == before

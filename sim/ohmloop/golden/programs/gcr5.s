@@ -8,8 +8,8 @@
 ; As gcr, with five directions in place of one. They help where one cannot hold the weakest direction of M apart from
 ; the rest, which INV knows least of. An alpha of 24 bits leaves 2^-24 of r along its q, and no later direction takes
 ; that off as long as q is kept: a turn that took 3 bits or more takes off r along q once more. After a slow turn the
-; next z is INV w. All sixteen vectors are in use, and the five turns are written out, since a program cannot number its
-; registers.
+; next z is INV w, and its direction takes the place of v6, whichever is the oldest. All sixteen vectors are in use,
+; and the five turns are written out, since a program cannot number its registers.
 ;
 ;   host loads   v1 = b   m0 = M   codes   k1 = 1/tolerance^2   k2 = 2^limit, limit at most 500   k3 = 1/2   k4 = 8/7
 ;   results      v2 = x   k5 = 2^iterations   k7 = ||r||^2, true where the halt code is 0
