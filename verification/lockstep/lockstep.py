@@ -20,6 +20,7 @@ import numpy as np
 from verification.lockstep.coverage import ObservedMachine
 from verification.lockstep.hash_macro import BODY, HashDie, HashMacro, HashSettings
 from verification.lockstep.rounds import EndlessSource, Round, RoundMaker, loaded, mark_wrong
+from verification.plan import measured_points, never_hit, read_plan
 
 from ohmloop.analog.cells import Die
 from ohmloop.analog.macro import NumpyMacro
@@ -359,6 +360,10 @@ def main() -> int:
     parser.add_argument("--simulator", nargs="+", choices=SIMULATORS, default=list(SIMULATORS))
     options = parser.parse_args()
     tallies = campaign(options.simulator, options.config, options.macro, options.seed, options.count)
+    plan, hits = read_plan(), sum((tally.hits for tally in tallies), Counter())
+    missed, points = never_hit(plan, hits), measured_points(plan)
+    print(f"coverage: {len(points) - len(missed)} of {len(points)} points of the plan"
+          + (f", never hit: {', '.join(missed)}" if missed else ""))
     differences = sum(bool(tally.difference) for tally in tallies)
     print(f"{sum(tally.instructions for tally in tallies)} instructions, {len(options.config)} configurations, "
           f"{len(options.simulator)} simulators, seed {options.seed}: {differences} differences")

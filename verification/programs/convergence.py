@@ -20,6 +20,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -175,8 +176,9 @@ def plans(case: Case, matrix: np.ndarray, config: ChipConfig, params: AnalogPara
     return {"refine": refine, "gcr": gcr, "gcr5": gcr, "digital": gcr}
 
 
-def solve_case(case: Case, config: ChipConfig, params: AnalogParams, nearest: bool, runner: Runner) -> list[Solve]:
-    """All programs on one system."""
+def solve_case(case: Case, config: ChipConfig, params: AnalogParams, nearest: bool, runner: Runner,
+               programs: tuple[str, ...] = PROGRAMS) -> list[Solve]:
+    """Programs on one system."""
     matrix = case.matrix
     b = matrix @ np.random.default_rng([case.number, 1]).standard_normal(case.n)
     rhs, found = scale_rhs(b, config), []
@@ -184,8 +186,9 @@ def solve_case(case: Case, config: ChipConfig, params: AnalogParams, nearest: bo
         planned = plans(case, matrix, config, params, nearest)
     except InputError as refusal:
         return [Solve(case.title, case.number, program, False, "refused", 0, 1.0, 0, 0, (), str(refusal))
-                for program in PROGRAMS]
-    for program, plan in planned.items():
+                for program in programs]
+    for program in programs:
+        plan = planned[program]
         job = iterative_job(program, plan, matrix, rhs, config, limit=LIMIT)
         outcome, run, equal = runner(job, case.number)
         answered = answer(plan, rhs, outcome)
@@ -217,18 +220,20 @@ def history(run: Run, scalar: str) -> Iterator[tuple[int, float]]:
         yield clocks - run.phases[Phase.PROGRAM], math.sqrt(square / (steps[0][1] or 1.0))
 
 
-def run_model(work: tuple[Case, ChipConfig, AnalogParams, bool]) -> list[Solve]:
+def run_model(case: Case, config: ChipConfig, params: AnalogParams, nearest: bool,
+              programs: tuple[str, ...]) -> list[Solve]:
     """One system on the golden machine, in a process of its own."""
-    case, config, params, nearest = work
-    return solve_case(case, config, params, nearest, model_runner(config, params))
+    return solve_case(case, config, params, nearest, model_runner(config, params), programs)
 
 
-def campaign(todo: list[Case], config: ChipConfig, params: AnalogParams, engine: str, nearest: bool) -> list[Solve]:
+def campaign(todo: list[Case], config: ChipConfig, params: AnalogParams, *, engine: str, nearest: bool,
+             programs: tuple[str, ...]) -> list[Solve]:
     """Systems, with progress on the terminal."""
     found = []
     if engine == "model":
         with ProcessPoolExecutor(os.cpu_count()) as pool:
-            results = pool.map(run_model, [(case, config, params, nearest) for case in todo])
+            run = partial(run_model, config=config, params=params, nearest=nearest, programs=programs)
+            results = pool.map(run, todo)
             for solves in track(results, "systems", len(todo), console=Console(stderr=True)):
                 found += solves
         return found
@@ -236,7 +241,7 @@ def campaign(todo: list[Case], config: ChipConfig, params: AnalogParams, engine:
     with SimulatorEngine(engine, die, builds_folder()) as chip:
         runner = chip_runner(chip)
         for case in track(todo, "systems", console=Console(stderr=True)):
-            found += solve_case(case, config, params, nearest, runner)
+            found += solve_case(case, config, params, nearest, runner, programs)
     return found
 
 
@@ -247,13 +252,14 @@ def summary(solves: list[Solve], config: ChipConfig) -> Table:
                         f"writing the arrays takes {once:g} once", title_justify="left")
     table.add_column("systems")
     table.add_column("of", justify="right")
-    for program in PROGRAMS:
+    programs = dict.fromkeys(solve.program for solve in solves)
+    for program in programs:
         table.add_column(program, justify="right")
-    for program in PROGRAMS:
+    for program in programs:
         table.add_column(f"{program} clocks", justify="right")
     for title in dict.fromkeys(solve.title for solve in solves):
-        rows = {program: [s for s in solves if (s.title, s.program) == (title, program)] for program in PROGRAMS}
-        table.add_row(title, str(len(rows["gcr"])), *(_iterations(row) for row in rows.values()),
+        rows = {program: [s for s in solves if (s.title, s.program) == (title, program)] for program in programs}
+        table.add_row(title, str(len(next(iter(rows.values())))), *(_iterations(row) for row in rows.values()),
                       *(_clocks(row) for row in rows.values()))
     return table
 
@@ -273,15 +279,15 @@ def histogram(solves: list[Solve]) -> Table:
     """How many iterations gained how many bits, a column a program."""
     table = Table(title="iterations by bits of the residual that they gained", title_justify="left")
     table.add_column("bits", justify="right")
-    counts = {}
-    for program in PROGRAMS:
+    counts, programs = {}, dict.fromkeys(solve.program for solve in solves)
+    for program in programs:
         table.add_column(program, justify="right")
         bits = np.minimum([bit for s in solves if s.program == program for bit in s.bits], BINS[-2] + 1)
         counts[program], _ = np.histogram(bits, BINS)
     for place, (low, high) in enumerate(pairwise(BINS)):
         ends = f"below {high:g}" if low == -math.inf else f"{low:g} and more"
         table.add_row(f"{low:g}-{high:g}" if math.isfinite(high - low) else ends,
-                       *(str(counts[program][place]) for program in PROGRAMS))
+                       *(str(counts[program][place]) for program in programs))
     return table
 
 
@@ -289,7 +295,7 @@ def pictures(solves: list[Solve], config: ChipConfig, folder: Path) -> None:
     """A picture a family: residuals against clocks, a panel a condition."""
     for family in dict.fromkeys(solve.title.partition(",")[0] for solve in solves):
         panels = {title: {program: [np.array(s.history) for s in solves if (s.title, s.program) == (title, program)
-                                    and s.history] for program in PROGRAMS}
+                                    and s.history] for program in dict.fromkeys(s.program for s in solves)}
                   for title in dict.fromkeys(s.title for s in solves if s.title.partition(",")[0] == family)}
         convergence_picture(folder / f"{family.replace(' ', '-')}-{config.name}.png", panels,
                             f"{family} on {config.name}", wanted=TOLERANCE)
@@ -300,6 +306,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--count", type=int, default=COUNT, metavar="N", help=f"systems of each kind ({COUNT})")
     parser.add_argument("--only", default="", metavar="REGEX", help="kinds with such a title: 'heat|cond 30$'")
+    parser.add_argument("--programs", nargs="+", choices=PROGRAMS, default=list(PROGRAMS), help="all by default")
     parser.add_argument("--engine", choices=("model", "verilator", "icarus"), default="model",
                         help="golden machine alone, or beside the generated Verilog")
     parser.add_argument("--config", default="chip64", metavar="NAME", help=f"{', '.join(CONFIGS)}")
@@ -319,7 +326,8 @@ def main() -> int:
                      + "; ".join(case.title for case in cases(config, 1)))
     for folder in filter(None, (options.json and options.json.parent, options.pictures)):
         folder.mkdir(parents=True, exist_ok=True)
-    solves = campaign(todo, config, AnalogParams.reference(), options.engine, options.nearest)
+    solves = campaign(todo, config, AnalogParams.reference(), engine=options.engine, nearest=options.nearest,
+                      programs=tuple(options.programs))
     if options.json:
         options.json.write_text(json.dumps([asdict(solve) for solve in solves], indent=1) + "\n")
     if options.pictures:
@@ -328,11 +336,11 @@ def main() -> int:
     console.print(summary(solves, config))
     console.print(histogram(solves))
     families = tuple(f"{family} {config.size}," for family in CONDITIONED)
-    five = [s for s in solves if s.title.startswith(families)]
+    five, programs = [s for s in solves if s.title.startswith(families)], options.programs
     differ = sum(not s.equal for s in solves)
-    solved = ", ".join(f"{program} {sum(s.solved for s in five if s.program == program)}" for program in PROGRAMS)
+    solved = ", ".join(f"{program} {sum(s.solved for s in five if s.program == program)}" for program in programs)
     engines = "" if options.engine == "model" else f"; {differ} of {len(solves)} runs differ from the golden machine"
-    print(f"solved of {len(five) // len(PROGRAMS)} systems of {len(CONDITIONED)} ensembles in {LIMIT} iterations: "
+    print(f"solved of {len(five) // len(programs)} systems of {len(CONDITIONED)} ensembles in {LIMIT} iterations: "
           f"{solved}{engines}; {monotonic() - started:.0f} s")
     return int(differ > 0)
 

@@ -63,9 +63,10 @@ def _write(state: State, macro: NumpyMacro, settings: Settings, clock: Clock, ro
     for attempt in range(settings.retries + 1):
         events[Event.ROW_REWRITTEN] += attempt > 0
         clock.spend(Phase.PROGRAM, cycles.SELECT)
+        # The cells take what they are given at the first edge of the pulse, even if the watchdog cuts it short.
         state.valid_arrays = False
-        clock.spend(Phase.PROGRAM, cycles.attempt_cycles(settings.write_cycles) - cycles.SELECT)
         macro.write_row(plane, row, wanted)
+        clock.spend(Phase.PROGRAM, cycles.attempt_cycles(settings.write_cycles) - cycles.SELECT)
         events[Event.ROW_WRITTEN] += 1
         events[Event.ROW_READ] += 1
         bad = macro.read_row(plane, row) != wanted

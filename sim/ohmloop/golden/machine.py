@@ -41,6 +41,7 @@ class Machine(State):
         self.macro = macro
         self.settings = Settings.reset(config)
         self.levels_V = adc_levels(config.adc_bits, macro.die.params.full_scale_V)
+        self._wipe_arrays()
 
     def run(self, entry: int = 0) -> Run:
         """Run from ``entry`` until HALT or a trap.
@@ -67,6 +68,14 @@ class Machine(State):
         except Trapped as trap:
             run.trap = trap.cause
         return run
+
+    def _wipe_arrays(self) -> None:
+        """Zeros in both arrays, as reset leaves them; cells that cannot hold one are counted and mapped."""
+        try:
+            program_arrays(self, self.macro, self.settings, Clock(Run(), 0))
+        except Trapped:
+            pass  # more bad cells than the limit at reset, which a wipe does not ask about
+        self.valid_codes = self.valid_arrays = False
 
     def _decode(self, pc: int, word: int) -> tuple[isa.Instruction, tuple[int, ...]]:
         if self.wrong_program[pc]:
