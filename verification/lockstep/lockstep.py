@@ -185,6 +185,7 @@ class _Host:
     def __init__(self, engine: SimulatorEngine, predictor: Predictor):
         self.engine, self.machine, self.predictor = engine, predictor.machine, predictor
         self.device = Device(predictor.machine.config)
+        self.pauses = Connect()
         engine.execute(self.device.ready())
 
     def load(self, round_: Round) -> Script[dict[Event, int]]:
@@ -204,7 +205,8 @@ class _Host:
         if round_.correction is not None:
             yield from device.load_correction(*round_.correction)
         yield from self._rewrite(round_, wrong=True)
-        yield Connect(round_.source_pause, round_.sink_pause, round_.seed)
+        self.pauses = Connect(round_.source_pause, round_.sink_pause, round_.seed)
+        yield self.pauses
         return (yield from device.read_events())
 
     def unload(self, round_: Round) -> Script[dict[Event, int]]:
@@ -233,7 +235,20 @@ class _Host:
         objects = []
         for _ in range(sum(last for _, last in self.machine.sink)):
             objects.append((yield Receive()))
+        yield from self._drain(len(self.predictor.source.waiting))
         return status, objects
+
+    def _drain(self, beats: int) -> Script[None]:
+        """Take from the input stream what the run left there, a buffer at a time; flushing alone would let it in."""
+        if not beats:
+            return
+        device, depth = self.device, self.machine.config.size + 1
+        yield Connect()
+        for _ in range(beats // depth + 2):
+            # Longer than the buffer takes to fill.
+            yield Read(device.map.windows["PROGRAM"].address, depth)
+            yield Write(device.map.registers["CONTROL"], (device.map.fields["CONTROL.flush"].mask,))
+        yield self.pauses
 
     def _split(self, round_: Round) -> list[tuple[int, list[int]]]:
         """The program in the pieces in which it lies in memory, whose end it may pass."""

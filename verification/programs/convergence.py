@@ -1,6 +1,6 @@
 """The convergence campaign: how many iterations and clocks the programs need on the named ensembles.
 
-Run as ``make convergence``; ``ARGS="--only 'spdlog 64, cond (10|30)$' --count 4"`` for a part of it. Every system is
+Run as ``make convergence``; ``ARGS="--only 'spdlog 64, cond (10|30)$$' --count 4"`` for a part of it. Every system is
 planned, loaded and solved to a relative residual of 2^-24 against its 24-bit matrix: by refinement, by conjugate
 residuals with the loop as preconditioner (one direction kept, and five), and without the loop. The golden machine runs
 the programs; with ``--engine verilator`` the generated Verilog runs them too, and everything that either shows must be

@@ -27,9 +27,10 @@ def program_arrays(state: State, macro: NumpyMacro, settings: Settings, clock: C
         codes = np.maximum(state.codes[row], -config.code_max)
         bad = [_write(state, macro, settings, clock, row, plane, np.maximum(sign * codes, 0), scrub)
                for plane, sign in ((0, 1), (1, -1))]
-        clock.spend(Phase.PROGRAM, cycles.RECORD)
+        # Map and counts change in the clock that the watchdog may stop, too.
         state.bad_map[row] = bad[0] | bad[1]
         state.bad_count += int(state.bad_map[row].sum())
+        clock.spend(Phase.PROGRAM, cycles.RECORD)
     failed = state.bad_count > settings.bad_limit
     clock.spend(Phase.PROGRAM, cycles.PROGRAM_END, safe=not failed)
     if failed:
@@ -52,12 +53,13 @@ def _write(state: State, macro: NumpyMacro, settings: Settings, clock: Clock, ro
     """One row of one plane; which of its cells stay wrong."""
     events = clock.run.events
     if scrub:
-        clock.spend(Phase.PROGRAM, cycles.LOOK)
+        clock.spend(Phase.PROGRAM, cycles.LOOK - 1)
         events[Event.ROW_READ] += 1
         bad = macro.read_row(plane, row) != wanted
+        state.repairs += bool(bad.any())
+        clock.spend(Phase.PROGRAM, 1)
         if not bad.any():
             return bad
-        state.repairs += 1
         events[Event.ROW_REWRITTEN] += 1
     bad = np.ones(state.config.size, dtype=bool)
     for attempt in range(settings.retries + 1):
