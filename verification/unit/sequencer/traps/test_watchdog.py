@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from verification.unit.sequencer.traps.traps import (
     ILLEGAL,
@@ -63,6 +64,34 @@ def test_watchdog_in_every_clock_of_a_calculation():
             await every_limit(pair, ctx, text, writing)
         for text in ("SETC c1, 0", "LOOP c1, 1"):
             await pair.fine(ctx, f"{text}\nHALT 0", watchdog=1)
+
+    pair.check(bench)
+
+
+def test_watchdog_in_every_clock_of_a_scrub_that_repairs():
+    """Rows of both arrays were changed. A write pulse that is cut short has written, and takes the arrays; map and
+    counts are those of the clock in which it stopped."""
+    pair = Traps()
+
+    async def bench(ctx):
+        ends = set()
+        for limit in range(1, 200):
+            await pair.configure(ctx, **QUICK)
+            assert (await pair.go(ctx, "PROG\nHALT 0", windows=False)).trap is NONE
+            for plane, row in ((0, 0), (1, 2), (1, 3)):
+                for macro in (pair.chip.macro, pair.machine.macro):
+                    macro.write_row(plane, row, np.full(4, 3))
+            await pair.configure(ctx, **QUICK, watchdog=limit)
+            run = await pair.go(ctx, "SCRUB\nHALT 0", windows=False)
+            for plane, row in np.ndindex(2, 4):
+                rows = [macro.read_row(plane, row).tolist() for macro in (pair.chip.macro, pair.machine.macro)]
+                assert rows[0] == rows[1], (limit, plane, row)
+            ends.add((pair.machine.repairs, pair.machine.valid_arrays, run.trap))
+            if run.trap is NONE:
+                break
+        assert ends == {(0, True, WATCHDOG), (1, True, WATCHDOG), (1, False, WATCHDOG), (2, False, WATCHDOG),
+                        (3, False, WATCHDOG), (3, True, NONE)}
+        await pair.solve(ctx)
 
     pair.check(bench)
 
