@@ -29,6 +29,7 @@ from ohmloop.command import ends
 from ohmloop.engines.operations import Connect, Read, Receive, Script, Send, Write
 from ohmloop.engines.simulator import SimulatorEngine, builds_folder
 from ohmloop.engines.trace import Trace
+from ohmloop.errors import OhmloopError
 from ohmloop.golden.assembler import disassemble
 from ohmloop.golden.run import Retired, Run
 from ohmloop.golden.stream import pack_codes, signed
@@ -164,7 +165,7 @@ def lockstep(simulator: str, config: ChipConfig, macro: str, seed: int, count: i
                 tally.show_progress(count)
                 if tally.rounds % WINDOWS_EVERY == 0 or tally.instructions >= count:
                     host.compare_windows()
-        except Difference as difference:
+        except (Difference, OhmloopError) as difference:
             tally.difference = f"round {tally.rounds}: {difference}"
     tally.hits = predictor.machine.hits
     tally.seconds = time.monotonic() - started
@@ -245,8 +246,8 @@ class _Host:
         device, depth = self.device, self.machine.config.size + 1
         yield Connect()
         for _ in range(beats // depth + 2):
-            # Longer than the buffer takes to fill.
-            yield Read(device.map.windows["PROGRAM"].address, depth)
+            # Longer than the buffer takes to fill; these words have no parity.
+            yield Read(device.map.windows["MANTISSAS"].address, depth)
             yield Write(device.map.registers["CONTROL"], (device.map.fields["CONTROL.flush"].mask,))
         yield self.pauses
 

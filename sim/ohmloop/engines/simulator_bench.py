@@ -1,5 +1,6 @@
 """The cocotb side of :mod:`ohmloop.engines.simulator`: takes operations from a socket, answers with words."""
 
+import logging
 import random
 from typing import Any
 
@@ -101,6 +102,8 @@ class Server:
     def __init__(self, dut: Any, config: ChipConfig, clock_ps: int):
         self.dut = dut
         self.clock_ps = clock_ps
+        # A line a transaction, and whole objects in a line, take longer than the simulation.
+        logging.getLogger("cocotb.ohmloop").setLevel(logging.WARNING)
         self.master = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.clk, dut.rst)
         self.streams: Streams | None = None
         self.watcher = TraceWatcher(dut, config, clock_ps)
