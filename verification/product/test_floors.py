@@ -12,7 +12,7 @@ FLOORS = {
                     "loop convert sequencer",
                     "chip",
                     "verilog"),
-    "ohmloop": ("errors readers ensembles analog",
+    "ohmloop": ("errors command readers ensembles analog",
                 "golden",
                 "engines",
                 "plan",

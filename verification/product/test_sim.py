@@ -157,8 +157,10 @@ def test_a_trap_is_said_and_the_table_still_written(tmp_path: Path):
 
 def test_interrupt_ends_everything(tmp_path: Path):
     """Ctrl-C while simulators are built or run: exit code 130, one line, soon."""
+    # In the background of a shell SIGINT is ignored, and so it would be in what is started from there.
     process = subprocess.Popen([sys.executable, "-m", "ohmloop", "sim", "--out", str(tmp_path / "sim")], cwd=tmp_path,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     deadline = time.monotonic() + 60.0
     while not list(tmp_path.glob("build/cosim/*/build.json")) and time.monotonic() < deadline:
         time.sleep(0.05)
