@@ -227,6 +227,6 @@ def _table(system: System, rows: list[EngineRun]) -> Table:
     table.add_row("  against a digital solve at equal precision",
                   *(_percent(row.relative_error_digital) for row in rows))
     table.add_row("clock cycles", *(str(row.clock_cycles) for row in rows))
-    for phase in rows[0].phases:
+    for phase in (name for name in rows[0].phases if any(row.phases[name] for row in rows)):
         table.add_row(f"  {phase}", *(str(row.phases[phase]) for row in rows))
     return table
