@@ -350,7 +350,7 @@ def example() -> str:
     phases = ", ".join(f"{p.name.lower()} {run.phases[p]}" for p in Phase if run.phases[p])
     half_lsb = rhs.factor / plan.alpha * 2.0 ** outcome.exponent / 2 ** config.adc_bits
     sums = (
-        f"The planner mapped the largest entry to code {plan.c_max}, so alpha = {plan.alpha:.6g}; the largest element "
+        f"The largest entry is held by code {plan.c_max}, so alpha = {plan.alpha:.6g}; the largest element "
         f"of b became the input code {int(rhs.mantissas[0]) >> (32 - config.dac_bits)}, so beta = {rhs.factor:.6g}. "
         f"The loop clipped in drive ranges 0 to {outcome.exponent - 1} and settled in range {outcome.exponent}, after "
         f"{len(run.scans)} scans; {status.cycles} clocks are {phases}.\n\n"

@@ -7,6 +7,7 @@ slot that the chip does not have traps ``illegal``. Operation code 0 is never as
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 PROGRAM_WORDS = 256
 """Words of program memory."""
@@ -152,6 +153,8 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
     AXPY, MAT, DOT, DIV, INV, MUL, PROG, SCRUB, LD, ST, SETC, LOOP, BLE, HALT)
 
 
+# A golden machine decodes every instruction that it runs, most of them in loops.
+@lru_cache(maxsize=4096)
 def decode(word: int, slots: int) -> tuple[Instruction, tuple[int, ...]] | None:
     """The instruction and operand values of a word on a chip with ``slots`` matrix slots; None where it is illegal."""
     for instruction in INSTRUCTIONS:

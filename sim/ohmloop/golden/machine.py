@@ -138,12 +138,16 @@ class Machine(State):
 
     # Vector and scalar unit
 
+    @property
+    def _inside(self) -> np.ndarray:
+        """Elements (N,) that the vector unit works on; what it reads of the others is zero."""
+        return np.arange(self.config.size) < min(self.settings.loop_size, self.settings.vector_size)
+
     def _counted(self, v: int) -> tuple[np.ndarray, int, bool]:
         """A vector as the vector unit reads it: mantissas, exponent as a term, and whether it reads zero."""
         mantissas, exponent = self.vector(v)
-        counts = np.arange(self.config.size) < min(self.settings.loop_size, self.settings.vector_size)
         zero = exponent == EXPONENT_MIN
-        return np.where(counts, mantissas, 0), ZERO_EXPONENT if zero else exponent, zero
+        return np.where(self._inside, mantissas, 0), ZERO_EXPONENT if zero else exponent, zero
 
     def _axpy(self, d: int, a: int, negate: int, k: int, s: int) -> Result:
         (addend, addend_exponent, _), (source, source_exponent, zero) = self._counted(a), self._counted(s)
@@ -161,8 +165,7 @@ class Machine(State):
         if len(wrong):
             raise self._clock.fault(Phase.VECTOR, cycles.mat_parity_cycles(config, *wrong[0]), TrapCause.PARITY)
         (addend, addend_exponent, _), (source, source_exponent, _) = self._counted(a), self._counted(s)
-        counts = np.arange(config.size) < min(self.settings.loop_size, self.settings.vector_size)
-        products = np.where(counts, self.slots[slot] @ source, 0)
+        products = np.where(self._inside, self.slots[slot] @ source, 0)
         self._work(Event.VECTOR_READ, config.size * (1 + config.size))
         self._work(Event.MULTIPLIED, config.size ** 2)
         self._work(Event.SLOT_READ, config.size ** 2)
