@@ -52,7 +52,7 @@ class Pair:
         trace = self.engine.take_trace()
         expected, run = predict(self.machine, job)
 
-        seen = compare(outcome, trace, expected, run, self.machine.levels_V)
+        seen = compare(outcome, trace, expected, run)
         self.codes += seen.codes_total
         self.ties += seen.ties
         assert seen.agrees, f"{what}: {first_difference(outcome, trace, expected, run)}; {seen}"

@@ -5,6 +5,7 @@ import os
 import struct
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cocotb
@@ -13,9 +14,9 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, FallingEdge
 from verification.cosim.macro_stimulus import Stimulus
 
+from ohmloop.analog.body import MacroBody, MacroInputs
 from ohmloop.analog.cells import Die
-from ohmloop.analog.converters import adc_levels, threshold_distance
-from ohmloop.analog.macro import MacroInputs, NumpyMacro
+from ohmloop.analog.macro import NumpyMacro
 from ohmloop.analog.params import AnalogParams
 from ohmloop_hdl.config import config_named
 from ohmloop_hdl.macro.pins import MacroPins
@@ -25,8 +26,11 @@ PARAMS = {
     "reference": AnalogParams.reference(),
     "ideal_node": AnalogParams(gain_dB=float("inf"), offset_sigma_V=0.0, mismatch_sigma=0.0, read_noise_V=0.0),
     "reference_slaved": AnalogParams(node_capacitance_F=0.0, seed=2),
+    "reference_detailed": replace(AnalogParams.detailed(), wire_ohm=0.0, slew_V_per_s=float("inf"), temperature_C=70.0,
+                                  supply_V=1.15, upset_probability=2e-4, seed=3),
 }
-"""Parameter sets by name: with and without imperfections, with and without node capacitance."""
+"""Parameter sets by name: with and without imperfections, with and without node capacitance; and all that the
+SystemVerilog body models."""
 
 TOLERANCE_V = 1e-9
 """Largest difference of a held output. A quarter of an LSB is 0.8 mV; rounding alone stays far below this."""
@@ -42,10 +46,9 @@ def die_named(config: str, params: str) -> Die:
 class Comparison:
     """Drives pins into the simulated body and the numpy body, and compares every output at every clock."""
 
-    def __init__(self, dut, macro: NumpyMacro):
+    def __init__(self, dut, macro: MacroBody):
         self.dut = dut
         self.macro = macro
-        self.levels = adc_levels(macro.die.config.adc_bits, macro.die.params.full_scale_V)
         self.driven: dict[str, int] = {}
         self.largest_V = 0.0
         self.samples = self.clipped_samples = self.ties = self.clocks = 0
@@ -86,7 +89,7 @@ class Comparison:
         self.largest_V = max(self.largest_V, float(error_V / size_V * 0.4))
         self.samples += 1
         self.clipped_samples += bool(self.macro.clipped.any())
-        self.ties += int((threshold_distance(held_V[known], self.levels) < 1e-6).sum())
+        self.ties += int((self.macro.convert()[1] < 1e-6).sum())
         assert self.largest_V < TOLERANCE_V, f"clock {self.clocks}: held outputs differ by {error_V:.3g} V"
 
 

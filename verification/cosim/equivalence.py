@@ -120,7 +120,7 @@ def run(engine: str, config_name: str, count: int, seed: int, params: AnalogPara
         for job in (*tie_jobs(config, seed), *jobs(config, params, count, seed, tally)):
             outcome = chip.execute(job_script(config, job))
             predicted, expected = predict(machine, job)
-            found = compare(outcome, chip.take_trace(), predicted, expected, machine.levels_V)
+            found = compare(outcome, chip.take_trace(), predicted, expected)
             tally.systems += 1
             tally.codes += found.codes_total
             tally.equal += found.codes_equal

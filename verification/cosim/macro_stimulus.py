@@ -5,10 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from ohmloop.analog.body import MacroBody, MacroInputs
 from ohmloop.analog.buses import pack, unpack
 from ohmloop.analog.cells import planes_of
-from ohmloop.analog.converters import adc_levels, convert
-from ohmloop.analog.macro import MacroInputs, NumpyMacro
 
 Step = tuple[MacroInputs, int]
 """Levels of all input pins, and for how many clocks."""
@@ -19,14 +18,14 @@ class Stimulus:
 
     Parameters
     ----------
-    macro : NumpyMacro
+    macro : MacroBody
         Reference body; whoever consumes a step gives it to ``macro.edge`` before asking for the next one, since
         successive approximation depends on its answers.
     generator : np.random.Generator
         Source of matrices, drives and waits.
     """
 
-    def __init__(self, macro: NumpyMacro, generator: np.random.Generator):
+    def __init__(self, macro: MacroBody, generator: np.random.Generator):
         self.macro = macro
         self.config = macro.die.config
         self.rng = generator
@@ -103,7 +102,7 @@ class Stimulus:
                 yield from self.hold(mux=mux, trial=trial)
                 result += unpack(self.macro.above(trial, mux), config.adcs, 1) << bit
             codes[mux::config.mux_steps] = result
-        expected = convert(self.macro.held_V, adc_levels(config.adc_bits, self.macro.die.params.full_scale_V))
+        expected, _ = self.macro.convert()
         assert np.array_equal(codes, expected), f"conversion gave {codes}, the rule gives {expected}"
         self.conversions += config.size
 

@@ -60,7 +60,7 @@ def test_sources_are_free_of_warnings(config):
 
 
 @pytest.mark.parametrize("engine", ["icarus", "verilator"])
-@pytest.mark.parametrize("params", ["ideal", "ideal_node", "reference", "reference_slaved"])
+@pytest.mark.parametrize("params", ["ideal", "ideal_node", "reference", "reference_slaved", "reference_detailed"])
 @pytest.mark.parametrize("config", ["tiny", "lab"])
 def test_bodies_agree(engine, config, params, tmp_path):
     report = run(engine, config, "equivalence", tmp_path, params)

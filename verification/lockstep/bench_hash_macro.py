@@ -14,8 +14,8 @@ from verification.cosim.bench_macro import Comparison, start
 from verification.cosim.macro_stimulus import Step, Stimulus
 from verification.lockstep.hash_macro import HashDie, HashMacro, HashSettings, Kind
 
+from ohmloop.analog.body import MacroInputs
 from ohmloop.analog.buses import pack
-from ohmloop.analog.macro import MacroInputs
 from ohmloop_hdl.config import ChipConfig
 
 CONFIG, SETTINGS, CLOCKS, REPORT, SEED = "HASH_CONFIG", "HASH_SETTINGS", "HASH_CLOCKS", "HASH_REPORT", "OHMLOOP_SEED"

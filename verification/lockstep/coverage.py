@@ -8,7 +8,7 @@ from collections import Counter
 
 import numpy as np
 
-from ohmloop.analog.macro import NumpyMacro
+from ohmloop.analog.body import MacroBody
 from ohmloop.golden.machine import Machine
 from ohmloop.golden.run import Result, Run
 from ohmloop.golden.vector import Scalar
@@ -22,7 +22,7 @@ from ohmloop_hdl.sequencer.traps import TrapCause
 class ObservedMachine(Machine):
     """A golden machine that counts the coverage points it hits in ``hits``."""
 
-    def __init__(self, config: ChipConfig, macro: NumpyMacro):
+    def __init__(self, config: ChipConfig, macro: MacroBody):
         super().__init__(config, macro)
         self.hits: Counter[str] = Counter()
 

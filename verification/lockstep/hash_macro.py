@@ -54,9 +54,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ohmloop.analog.body import Array, MacroBody, MacroInputs
 from ohmloop.analog.buses import pack
 from ohmloop.analog.cells import Die
-from ohmloop.analog.macro import Array, MacroInputs, NumpyMacro
 from ohmloop.analog.params import AnalogParams, ParamsError
 from ohmloop_hdl.config import ChipConfig
 
@@ -169,8 +169,8 @@ class Fate(NamedTuple):
     """The sample that finds it clipping; 0 if it does not clip in the range that it is in."""
 
 
-class HashMacro(NumpyMacro):
-    """The macro of one chip, at both levels of :class:`NumpyMacro`: events for the golden machine, and pins.
+class HashMacro(MacroBody):
+    """The macro of one chip, at both levels of :class:`MacroBody`: events for the golden machine, and pins.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ class HashMacro(NumpyMacro):
     Members
     -------
     held_V, clipped, samples
-        As in :class:`NumpyMacro`.
+        As in :class:`MacroBody`.
     fate : Fate
         What is decided about the loop that is closed, or was closed last.
     """
@@ -192,7 +192,7 @@ class HashMacro(NumpyMacro):
         self.fate = Fate(Kind.AT_ONCE, 0, 0, 0)
         self._half = 1 << config.adc_bits - 1
         self._lsb_V = die.params.full_scale_V / self._half
-        self._outputs = np.arange(config.size, dtype=np.uint32)
+        self._places = np.arange(config.size, dtype=np.uint32)
         self._cell_key = fold(CELLS, die.settings.seed)
         self._line, self._attempt, self._pulse_lasts = -1, 0, False
         self._line_digests = np.zeros((2, config.size), dtype=np.uint32)
@@ -215,24 +215,24 @@ class HashMacro(NumpyMacro):
         self._keep(plane, row, self._taken(plane, row, np.asarray(codes, dtype=np.int64), self._attempt))
 
     def close(self, multiply: bool, dac_codes: NDArray, drive_range: int = 0, feedback: int = 0) -> None:
-        """Close the loop; the parameters are those of :meth:`NumpyMacro.close`."""
+        """Close the loop; the parameters are those of :meth:`MacroBody.close`."""
         self.open()
         self._closed, self._multiply = True, multiply
         self._feedback = int(feedback)
-        self._start(self._drive_of(dac_codes, drive_range))
+        self._begin(self._drive_of(dac_codes, drive_range))
 
     def drive(self, dac_codes: NDArray, drive_range: int = 0) -> None:
         """Change the drive of a closed loop, which starts again."""
         drive = self._drive_of(dac_codes, drive_range)
         if self._closed and drive != self._drive:
-            self._start(drive)
+            self._begin(drive)
 
     def advance(self, clocks: int) -> None:
         """Let ``clocks`` clock edges pass."""
         self._clocks = self._clocks + clocks & _WORD
 
     def hold(self) -> tuple[Array, NDArray[np.bool_]]:
-        """A fall of ``sample``: held voltages and clip flags as in :meth:`NumpyMacro.hold`."""
+        """A fall of ``sample``: held voltages and clip flags as in :meth:`MacroBody.hold`."""
         if not self._closed:
             self.held_V = np.zeros(self.die.config.size)
         elif not self._frozen:
@@ -268,7 +268,7 @@ class HashMacro(NumpyMacro):
         settings, config = self.settings, self.die.config
         if not (settings.stuck or settings.weak):
             return codes.copy()
-        f = fold_all(fold(self._cell_key, plane * config.size + row), self._outputs)
+        f = fold_all(fold(self._cell_key, plane * config.size + row), self._places)
         g = mix_all((f + np.uint32(_GOLDEN)) ^ codes.astype(np.uint32))
         weak = (g & 0xFFFF < settings.weak) & (attempt <= 1 + (g >> 16 & 3))
         taken = np.where(weak, codes ^ (1 << (g >> 18 & 7).astype(np.int64) % config.cell_bits), codes)
@@ -278,7 +278,7 @@ class HashMacro(NumpyMacro):
         """What makes a drive: the DAC bus and the range of the mode."""
         return pack(dac_codes, self.die.config.dac_bits), self._feedback if self._multiply else int(drive_range)
 
-    def _start(self, drive: tuple[int, int]) -> None:
+    def _begin(self, drive: tuple[int, int]) -> None:
         """Rules 2, 4 and 5."""
         settings, config = self.settings, self.die.config
         self._drive = bus, level = drive
@@ -314,10 +314,10 @@ class HashMacro(NumpyMacro):
             return codes
 
         w = fold(fold(fold(self._key, SAMPLE), self._number), self._clocks)
-        d = fold_all(w, self._outputs)
+        d = fold_all(w, self._places)
         chosen = self._chosen(w, d)
         if kind is Kind.NEVER and self._number % 2 == 0:
-            flipped = self._chosen(self._kind_word, fold_all(self._kind_word, self._outputs))
+            flipped = self._chosen(self._kind_word, fold_all(self._kind_word, self._places))
             codes = np.where(flipped, np.where(codes < 0, codes + half, codes - half), codes)
         moved = codes + ((d >> 16) * (2 * amplitude + 1) >> 16).astype(np.int64) - amplitude
         codes = np.clip(np.where(chosen, moved, codes), -half, half - 1)
@@ -333,15 +333,15 @@ class HashMacro(NumpyMacro):
         z = fold(r, SIZE)
         limit = settings.zero if self._drive[0] else settings.zero_undriven
         if z & 0xFF < limit:
-            return np.zeros(len(self._outputs), dtype=np.int64)
-        raw = (fold_all(r, self._outputs) & (1 << bits) - 1).astype(np.int64)
+            return np.zeros(len(self._places), dtype=np.int64)
+        raw = (fold_all(r, self._places) & (1 << bits) - 1).astype(np.int64)
         codes = np.where(raw >= self._half, raw - 2 * self._half, raw)
         return codes >> 1 + (z >> 8 & 3) if z & 0xFF < limit + settings.small else codes
 
     def _chosen(self, w: int, d: NDArray) -> NDArray[np.bool_]:
         """Rule 7."""
         others = (np.zeros(len(d), dtype=bool), d & 7 == 0, d & 1 == 0, np.ones(len(d), dtype=bool))[w >> 8 & 3]
-        return others | (self._outputs == w % len(d))
+        return others | (self._places == w % len(d))
 
 
 def mix(x: int) -> int:

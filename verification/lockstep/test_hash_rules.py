@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from verification.lockstep.hash_macro import HashDie, HashMacro, HashSettings, Kind
 
-from ohmloop.analog.converters import adc_levels, convert
-from ohmloop.analog.macro import ContractError, MacroInputs
+from ohmloop.analog.body import ContractError, MacroInputs
 from ohmloop.analog.params import AnalogParams, ParamsError
 from ohmloop_hdl.config import CONFIGS, ChipConfig
 
@@ -170,7 +169,7 @@ def test_held_voltages_convert_to_their_codes(bits):
     for number in range(200):
         macro.close(False, np.full(128, number % 100), drive_range=number % 8)
         codes = samples(macro, 1)[0]
-        assert (convert(macro.held_V, adc_levels(bits, macro.die.params.full_scale_V)) == codes).all()
+        assert (macro.convert()[0] == codes).all()
         seen |= set(codes.tolist())
     assert seen >= {-half, half - 1} and len(seen) > half
 

@@ -161,7 +161,7 @@ def chip_runner(engine: SimulatorEngine) -> Runner:
         engine.take_trace()
         outcome = engine.execute(job_script(config, job))
         predicted, expected = predict(machine, job)
-        return outcome, expected, compare(outcome, engine.take_trace(), predicted, expected, machine.levels_V).explained
+        return outcome, expected, compare(outcome, engine.take_trace(), predicted, expected).explained
     return run
 
 

@@ -4,7 +4,7 @@
 // body follows step by step; the two agree within rounding. While a loop merely settles nothing is computed: clocks
 // are counted, and taken in one jump at a fall of `sample` or a new drive.
 //
-// The chip (parameters, offsets, mismatch, stuck cells) comes from a file written by Die.write_file of
+// The chip (parameters, cells, amplifiers, converters, stuck cells) comes from a file written by Die.write_file of
 // sim/ohmloop/analog/cells.py, named by the plusarg +ohmloop_macro=FILE, else by the parameter FILE. Without a file
 // it is AnalogParams.ideal().
 //
@@ -59,11 +59,11 @@ module ohmloop_macro #(
     localparam [63:0] NOT_A_NUMBER = 64'h7ff8_0000_0000_0000;
     localparam [63:0] GOLDEN = 64'h9e37_79b9_7f4a_7c15;
 
-    // Places in the parameter file
-    localparam int OFFSETS = 11;
-    localparam int FACTORS = OFFSETS + N;
-    localparam int STUCK = FACTORS + 2*NN;
-    localparam int WORDS = STUCK + 1 + 4*N;
+    localparam int CODES = 1 << CELL_BITS;                   // codes of a cell
+    localparam int LEVELS_DAC = 1 << DAC_BITS;
+    localparam int LEVELS_ADC = 1 << ADC_BITS;
+    localparam int HEADER = 14;                              // words of the parameter file before the first array
+    localparam [63:0] UPSET_INDEX = 64'd12;                  // body.py
 
     // Places in `store`, which holds every matrix: N*N words each, of which multiply mode uses the first N
     localparam int S1_TABLES = 0;                            // 25 step tables S1 of 2^p clocks
@@ -78,15 +78,25 @@ module ohmloop_macro #(
     localparam int X1 = 57*NN;
     localparam int X2 = 58*NN;
 
-    reg [63:0] words [0:WORDS-1];
+    reg [63:0] header [0:HEADER-1];
+    reg [63:0] cell_factor [0:2*NN-1];                       // reals as bits, here and below
+    reg [63:0] code_level [0:2*NN*CODES-1];                  // the first CODES, or all
+    reg [63:0] dac_ratio [0:N*LEVELS_DAC-1];                 // the first LEVELS_DAC, or all
+    reg [63:0] adc_ratio [0:ADCS*LEVELS_ADC-1];              // the first LEVELS_ADC, or all
+    reg [63:0] effective [0:NN+N-1];                         // A and L of the file, if it has them
+    reg [63:0] stuck [0:4*N-1];
+    integer level_rows, dac_rows, adc_rows, effective_rows, stuck_rows;
     reg [N*CELL_BITS-1:0] cells [0:2*N-1];
     reg [64*N-1:0] held_bits /* verilator public_flat_rd */; // $realtobits of every held output, for testbenches
 
     real clock_s, g0_S, gpar_S, inverse_gain, gbw_Hz, node_capacitance_F, full_scale_V, rail_V, read_noise_V;
+    real autozero_residue, comparator_noise_V;
 
     real store [0:64*NN-1];                                  // 59 used: a power of two spares bounds checks
     integer order [0:N-1];                                   // row order of the LU factors
-    real offset_V [0:N-1];
+    real raw_offset_V [0:N-1];
+    real rail_gain [0:N-1];
+    real offset_V [0:N-1];                                   // as the last auto-zero left it
     real array_load [0:N-1];                                 // L, multiply mode excluded
     real load [0:N-1];                                       // L of the mode that is closed
     real node_rate [0:N-1];                                  // P
@@ -105,12 +115,14 @@ module ohmloop_macro #(
     reg [1:0] tables_bandwidth = 2'd0;
     integer tables_built = 0;
     reg frozen = 1'b0;
+    reg zeroed = 1'b0;
     reg last_sample = 1'b0;
     reg [1:0] last_mode = 2'b00;
     reg [N*DAC_BITS-1:0] last_dac = '0;
     reg [2:0] last_range = 3'd0;
     integer pending = 0;
     reg [63:0] samples = 64'd0;
+    reg [63:0] closings = 64'd0;
     real w = 0.0, leak = 0.0, node = 0.0, gf = 0.0;
 
     wire [1:0] mode = {close_multiply === 1'b1, close_solve === 1'b1};
@@ -127,37 +139,81 @@ module ohmloop_macro #(
 
     task automatic load_parameters;
         string file;
+        integer fd;
         begin
-            words[0] = 64'(N);
-            words[1] = $realtobits(1.0/50.0e6);
-            words[2] = $realtobits(15.0e-6);
-            words[3] = $realtobits(0.0);
-            words[4] = $realtobits(0.0);
-            words[5] = $realtobits(20.0e6);
-            words[6] = $realtobits(0.0);
-            words[7] = $realtobits(0.4);
-            words[8] = $realtobits(0.4);
-            words[9] = $realtobits(0.0);
-            words[10] = 64'd1;
-            for (int i = OFFSETS; i < FACTORS; i = i + 1) words[i] = $realtobits(0.0);
-            for (int i = FACTORS; i < STUCK; i = i + 1) words[i] = $realtobits(1.0);
-            for (int i = STUCK; i < WORDS; i = i + 1) words[i] = 64'd0;
-            if ($value$plusargs("ohmloop_macro=%s", file)) $readmemh(file, words);
-            else if (FILE != "") $readmemh(FILE, words);
-            if (words[0] != 64'(N))
-                $fatal(1, "ohmloop_macro: the parameter file is for N = %0d, this macro has N = %0d", words[0], N);
-            clock_s = $bitstoreal(words[1]);
-            g0_S = $bitstoreal(words[2]);
-            gpar_S = $bitstoreal(words[3]);
-            inverse_gain = $bitstoreal(words[4]);
-            gbw_Hz = $bitstoreal(words[5]);
-            node_capacitance_F = $bitstoreal(words[6]);
-            full_scale_V = $bitstoreal(words[7]);
-            rail_V = $bitstoreal(words[8]);
-            read_noise_V = $bitstoreal(words[9]);
-            for (int i = 0; i < N; i = i + 1) offset_V[i] = $bitstoreal(words[OFFSETS + i]);
+            header[0] = 64'(N);
+            header[1] = $realtobits(1.0/50.0e6);
+            header[2] = $realtobits(15.0e-6);
+            header[3] = $realtobits(0.0);
+            header[4] = $realtobits(0.0);
+            header[5] = $realtobits(20.0e6);
+            header[6] = $realtobits(0.0);
+            header[7] = $realtobits(0.4);
+            header[8] = $realtobits(0.4);
+            header[9] = $realtobits(0.0);
+            header[10] = 64'd1;
+            header[11] = $realtobits(0.1);
+            header[12] = $realtobits(0.0);
+            header[13] = 64'd0;
+            for (int i = 0; i < N; i = i + 1) begin
+                raw_offset_V[i] = 0.0;
+                rail_gain[i] = 1.0;
+            end
+            for (int i = 0; i < 2*NN; i = i + 1) cell_factor[i] = $realtobits(1.0);
+            for (int i = 0; i < CODES; i = i + 1) code_level[i] = $realtobits(real'(i)/real'(CODES - 1));
+            for (int i = 0; i < LEVELS_DAC; i = i + 1)
+                dac_ratio[i] = $realtobits(real'(i - LEVELS_DAC/2)/real'(LEVELS_DAC/2));
+            for (int i = 0; i < LEVELS_ADC; i = i + 1)
+                adc_ratio[i] = $realtobits((real'(i - LEVELS_ADC/2) - 0.5 - TIE_LSB)/real'(LEVELS_ADC/2));
+            level_rows = 1;
+            dac_rows = 1;
+            adc_rows = 1;
+            effective_rows = 0;
+            stuck_rows = 0;
+            if (!$value$plusargs("ohmloop_macro=%s", file)) file = FILE;
+            if (file != "") begin
+                fd = $fopen(file, "r");
+                if (fd == 0) $fatal(1, "ohmloop_macro: cannot open the parameter file %s", file);
+                for (int i = 0; i < HEADER; i = i + 1) header[i] = next_word(fd);
+                if (header[0] != 64'(N))
+                    $fatal(1, "ohmloop_macro: the parameter file is for N = %0d, this macro has N = %0d", header[0], N);
+                for (int i = 0; i < N; i = i + 1) raw_offset_V[i] = $bitstoreal(next_word(fd));
+                for (int i = 0; i < N; i = i + 1) rail_gain[i] = $bitstoreal(next_word(fd));
+                for (int i = 0; i < 2*NN; i = i + 1) cell_factor[i] = next_word(fd);
+                level_rows = int'(next_word(fd));
+                for (int i = 0; i < level_rows*CODES; i = i + 1) code_level[i] = next_word(fd);
+                dac_rows = int'(next_word(fd));
+                for (int i = 0; i < dac_rows*LEVELS_DAC; i = i + 1) dac_ratio[i] = next_word(fd);
+                adc_rows = int'(next_word(fd));
+                for (int i = 0; i < adc_rows*LEVELS_ADC; i = i + 1) adc_ratio[i] = next_word(fd);
+                effective_rows = int'(next_word(fd));
+                if (effective_rows != 0)
+                    for (int i = 0; i < NN + N; i = i + 1) effective[i] = next_word(fd);
+                stuck_rows = int'(next_word(fd));
+                for (int i = 0; i < 4*stuck_rows; i = i + 1) stuck[i] = next_word(fd);
+                $fclose(fd);
+            end
+            clock_s = $bitstoreal(header[1]);
+            g0_S = $bitstoreal(header[2]);
+            gpar_S = $bitstoreal(header[3]);
+            inverse_gain = $bitstoreal(header[4]);
+            gbw_Hz = $bitstoreal(header[5]);
+            node_capacitance_F = $bitstoreal(header[6]);
+            full_scale_V = $bitstoreal(header[7]);
+            rail_V = $bitstoreal(header[8]);
+            read_noise_V = $bitstoreal(header[9]);
+            autozero_residue = $bitstoreal(header[11]);
+            comparator_noise_V = $bitstoreal(header[12]);
         end
     endtask
+
+    function automatic [63:0] next_word(input integer fd);
+        reg [63:0] word;
+        begin
+            if ($fscanf(fd, "%h", word) != 1) $fatal(1, "ohmloop_macro: the parameter file ends too early");
+            next_word = word;
+        end
+    endfunction
 
     // ------------------------------------------------------------------------------------------ cells
 
@@ -176,13 +232,38 @@ module ohmloop_macro #(
         reg [N*CELL_BITS-1:0] kept;
         begin
             kept = data;
-            for (int c = 0; c < int'(words[STUCK]); c = c + 1)
-                if (int'(words[STUCK + 1 + 4*c])*N + int'(words[STUCK + 2 + 4*c]) == address)
-                    kept[int'(words[STUCK + 3 + 4*c])*CELL_BITS +: CELL_BITS] = CELL_BITS'(words[STUCK + 4 + 4*c]);
+            for (int c = 0; c < stuck_rows; c = c + 1)
+                if (int'(stuck[4*c])*N + int'(stuck[4*c + 1]) == address)
+                    kept[int'(stuck[4*c + 2])*CELL_BITS +: CELL_BITS] = CELL_BITS'(stuck[4*c + 3]);
             if (cells[address] !== kept) begin
                 cells[address] = kept;
                 arrays_known = 1'b0;
                 tables_known = 1'b0;
+            end
+        end
+    endtask
+
+    // Conductance over G0 of a cell that holds `code`; `place` counts plane by plane, row by row.
+    function automatic real conductance(input int place, input int code);
+        conductance = $bitstoreal(cell_factor[place])
+            * $bitstoreal(code_level[(level_rows == 1 ? 0 : place*CODES) + code]);
+    endfunction
+
+    // Bits of cells that flipped since the last closing: those whose hash is below the limit.
+    task automatic upset;
+        reg [N*CELL_BITS-1:0] data;
+        reg [63:0] key;
+        begin
+            if (header[13] != 64'd0) begin
+                key = mix(mix(header[10] + GOLDEN) + (closings + 64'd1)*GOLDEN);
+                for (int r = 0; r < 2*N; r = r + 1) begin
+                    data = cells[r];
+                    for (int b = 0; b < N*CELL_BITS; b = b + 1)
+                        if (mix(mix(key + (64'(r*N*CELL_BITS + b) + 64'd1)*GOLDEN) + (UPSET_INDEX + 64'd1)*GOLDEN)
+                                < header[13])
+                            data[b] = !data[b];
+                    store_row(r, data);
+                end
             end
         end
     endtask
@@ -197,14 +278,16 @@ module ohmloop_macro #(
                 minus = cells[N + i];
                 total = 0.0;
                 for (int j = 0; j < N; j = j + 1) begin
-                    g_plus = real'(int'(plus[j*CELL_BITS +: CELL_BITS]))*$bitstoreal(words[FACTORS + i*N + j])
-                        / real'((1 << CELL_BITS) - 1);
-                    g_minus = real'(int'(minus[j*CELL_BITS +: CELL_BITS]))*$bitstoreal(words[FACTORS + NN + i*N + j])
-                        / real'((1 << CELL_BITS) - 1);
-                    store[MATRIX + i*N + j] = g_plus - g_minus;
+                    g_plus = conductance(i*N + j, int'(plus[j*CELL_BITS +: CELL_BITS]));
+                    g_minus = conductance(NN + i*N + j, int'(minus[j*CELL_BITS +: CELL_BITS]));
+                    store[MATRIX + i*N + j] = g_plus - rail_gain[j]*g_minus;
                     total = total + (g_plus + g_minus);
                 end
-                array_load[i] = total + 1.0 + gpar_S/g0_S;
+                array_load[i] = total + (1.0 + gpar_S/g0_S);
+                if (effective_rows != 0) begin
+                    for (int j = 0; j < N; j = j + 1) store[MATRIX + i*N + j] = $bitstoreal(effective[i*N + j]);
+                    array_load[i] = $bitstoreal(effective[NN + i]);
+                end
             end
             factorise;
             arrays_known = 1'b1;
@@ -506,10 +589,11 @@ module ohmloop_macro #(
     endtask
 
     function automatic real drive_V(input int i);
-        reg signed [DAC_BITS-1:0] code;
+        reg [DAC_BITS-1:0] place;                            // of the code in its table: the sign bit turned
         begin
-            code = dac[i*DAC_BITS +: DAC_BITS];
-            drive_V = $itor(code)*(full_scale_V/real'(1 << (DAC_BITS - 1))/real'(diagonal ? 1 : 1 << drive_range));
+            place = dac[i*DAC_BITS +: DAC_BITS] ^ {1'b1, {(DAC_BITS - 1){1'b0}}};
+            drive_V = $bitstoreal(dac_ratio[(dac_rows == 1 ? 0 : i*LEVELS_DAC) + int'(place)])*full_scale_V
+                / real'(diagonal ? 1 : 1 << drive_range);
         end
     endfunction
 
@@ -542,6 +626,9 @@ module ohmloop_macro #(
         begin
             frozen = 1'b0;
             pending = 0;
+            upset;
+            closings = closings + 64'd1;
+            for (int i = 0; i < N; i = i + 1) offset_V[i] = zeroed ? autozero_residue*raw_offset_V[i] : raw_offset_V[i];
             diagonal = mode[1];
             gf = real'(N)*real'(1 << (2*feedback))/16.0;
             if (!arrays_known) read_arrays;
@@ -590,7 +677,8 @@ module ohmloop_macro #(
                 else if (runaway) v = $bitstoreal(NOT_A_NUMBER);
                 else v = dc_V[i] + dev_V[i];
                 flags[i] = last_mode != 2'b00 && !(v < rail_V && v > -rail_V);
-                held[i*64 +: 64] = $realtobits(v + noise_V(samples, i));
+                if (read_noise_V != 0.0) v = v + gaussian(samples, i)*read_noise_V;
+                held[i*64 +: 64] = $realtobits(v);
             end
             if (!frozen) clipped <= flags;
             if (flags != '0) frozen = 1'b1;
@@ -608,33 +696,37 @@ module ohmloop_macro #(
         end
     endfunction
 
-    // Twelve draws of a hash of (seed, sample, output), summed as integers: converters.py, read_noise.
-    function automatic real noise_V(input [63:0] number, input int i);
+    // Twelve draws of a hash of (seed, sample, index), summed as integers: converters.py, gaussian.
+    function automatic real gaussian(input [63:0] number, input int index);
         reg [63:0] key, draw;
         real total;
         begin
-            noise_V = 0.0;
-            if (read_noise_V != 0.0) begin
-                key = mix(words[10] + GOLDEN);
-                key = mix(key + (number + 64'd1)*GOLDEN);
-                key = mix(key + (64'(i) + 64'd1)*GOLDEN);
-                total = 0.0;
-                for (int j = 1; j <= 12; j = j + 1) begin
-                    draw = mix(key + 64'(j)*GOLDEN);
-                    total = total + real'(draw >> 32);
-                end
-                noise_V = (total/4294967296.0 - 6.0)*read_noise_V;
+            key = mix(header[10] + GOLDEN);
+            key = mix(key + (number + 64'd1)*GOLDEN);
+            key = mix(key + (64'(index) + 64'd1)*GOLDEN);
+            total = 0.0;
+            for (int j = 1; j <= 12; j = j + 1) begin
+                draw = mix(key + 64'(j)*GOLDEN);
+                total = total + real'(draw >> 32);
             end
+            gaussian = total/4294967296.0 - 6.0;
         end
+    endfunction
+
+    // Noise of comparing output i with the code at `place` of its table, in the last sample.
+    function automatic real decision_V(input [63:0] number, input int i, input int place);
+        decision_V = comparator_noise_V == 0.0 ? 0.0
+            : gaussian(number == 64'd0 ? 64'd0 : number - 64'd1, N + i*LEVELS_ADC + place)*comparator_noise_V;
     endfunction
 
     for (genvar a = 0; a < ADCS; a = a + 1) begin : adc
         wire [31:0] output_index = a*STEPS + (STEPS == 1 ? 0 : int'(mux));
         wire [63:0] held = held_bits[output_index*64 +: 64];
-        wire signed [31:0] code = 32'($signed(trial[a*ADC_BITS +: ADC_BITS]));
-        // not (held < level), so that not a number reads the top code
-        assign above[a] = !($bitstoreal(held)
-                            < ($itor(code) - 0.5 - TIE_LSB)*(full_scale_V/real'(1 << (ADC_BITS - 1))));
+        wire [ADC_BITS-1:0] place = trial[a*ADC_BITS +: ADC_BITS] ^ {1'b1, {(ADC_BITS - 1){1'b0}}};
+        wire [63:0] ratio = adc_ratio[(adc_rows == 1 ? 0 : a*LEVELS_ADC) + int'(place)];
+        // not below, so that not a number reads the top code
+        assign above[a] = !($bitstoreal(held) - $bitstoreal(ratio)*full_scale_V
+                            + decision_V(samples, output_index, int'(place)) < 0.0);
     end
 
     // ------------------------------------------------------------------------------------------ the clock
@@ -649,9 +741,12 @@ module ohmloop_macro #(
             frozen = 1'b0;
             pending = 0;
             clipped <= '0;
+            if (last_mode != 2'b00) zeroed = 1'b0;
+            if (autozero === 1'b1) zeroed = 1'b1;
             if (write === 1'b1) store_row(int'(line), write_data);
         end else if (mode != last_mode) begin
             clipped <= '0;
+            if (last_mode != 2'b00) zeroed = 1'b0;
             close_loop;
             pending = 1;
         end else begin

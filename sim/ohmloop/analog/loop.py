@@ -9,6 +9,8 @@ T the clock period, w = 2 pi GBW/2^k and C the node capacitance::
 so one clock multiplies (e, V) by E = exp([[-P, B], [-W, -W/A0]]). Without node capacitance e = (A V)/L follows at once
 and one clock multiplies V by E = exp(-W (A/L + 1/A0)).
 
+L is (N,), or (N, N) where wires make the nodes load one another; P likewise, and L in place of diag(L).
+
 *Solve mode* couples all outputs: A is N x N. *Multiply mode* is N separate loops, each with the scalar feedback
 gf = Gf/G0 in place of A and L + gf in place of L; the same formulas then hold element by element.
 
@@ -65,7 +67,7 @@ class LoopRates:
     @classmethod
     def of(cls, params: AnalogParams, bandwidth: int) -> "LoopRates":
         """Rates of ``params`` at bandwidth setting 0 to 3."""
-        amplifier = 2.0 * math.pi * params.gbw_Hz * params.clock_s / (1 << bandwidth)
+        amplifier = 2.0 * math.pi * params.warm_gbw_Hz * params.clock_s / (1 << bandwidth)
         capacitance = params.node_capacitance_F
         node = 0.0 if capacitance == 0.0 else params.g0_S * params.clock_s / capacitance
         return cls(amplifier, node, params.inverse_gain)
@@ -74,13 +76,14 @@ class LoopRates:
 def jacobian(A: Array, L: Array, rates: LoopRates) -> Array:
     """J T of the closed loop, (2N, 2N) on (e, V), or (N, N) on V without node capacitance; one clock is exp(J T).
 
-    A is (N, N), L is (N,). The loop is stable when no eigenvalue has a positive real part.
+    A is (N, N), L is (N,) or (N, N). The loop is stable when no eigenvalue has a positive real part.
     """
     n = len(L)
     leak = rates.amplifier * rates.inverse_gain
+    load = np.diag(L) if L.ndim == 1 else L
     if rates.node == 0.0:
-        return -rates.amplifier * A / L[:, None] - leak * np.eye(n)
-    return np.block([[-rates.node * np.diag(L), rates.node * A],
+        return -rates.amplifier * np.linalg.solve(load, A) - leak * np.eye(n)
+    return np.block([[-rates.node * load, rates.node * A],
                      [-rates.amplifier * np.eye(n), -leak * np.eye(n)]])
 
 
@@ -102,11 +105,6 @@ def static_multiply(A: Array, L: Array, u: Array, gf: float, inverse_gain: float
     return (load * offset_V - (A @ u[..., None])[..., 0]) / (gf + load * inverse_gain)
 
 
-def feedback_ratio(size: int, feedback: int) -> float:
-    """gf = Gf/G0 = N 4^(feedback - 2) of multiply mode, feedback 0 to 3."""
-    return size * 4.0 ** (feedback - 2)
-
-
 class OperatingPoint:
     """LU factors of A + diag(L)/A0, kept while the arrays stay as they are.
 
@@ -115,7 +113,7 @@ class OperatingPoint:
     A : Array
         (N, N) loop matrix.
     L : Array
-        (N,) row loads.
+        (N,) row loads, or (N, N).
     inverse_gain : float
         1/A0.
 
@@ -126,7 +124,7 @@ class OperatingPoint:
     """
 
     def __init__(self, A: Array, L: Array, inverse_gain: float):
-        loaded = A + np.diag(L * inverse_gain)
+        loaded = A + (np.diag(L) if L.ndim == 1 else L) * inverse_gain
         self._factors, self._pivots, _ = _getrf(loaded)
         self.singular = bool(np.abs(np.diag(self._factors)).min() < SMALLEST_PIVOT)
 
@@ -155,7 +153,7 @@ class StepTables:
     coupling : Array
         (N, N) loop matrix A of solve mode, or (N,) feedback gf of multiply mode.
     load : Array
-        (N,) L, or L + gf in multiply mode.
+        L, or L + gf in multiply mode: (N,), or (N, N) together with a coupling (N, N).
     rates : LoopRates
         Constants of one clock.
 
@@ -170,18 +168,21 @@ class StepTables:
         self._slaved = rates.node == 0.0
         w, leak = rates.amplifier, rates.amplifier * rates.inverse_gain
         identity = np.eye(len(load)) if coupling.ndim == 2 else np.ones(len(load))
+        self._load_product = operator.matmul if load.ndim == 2 else operator.mul
         if self._slaved:
-            self._generator = -w * ((coupling.T / load).T + rates.inverse_gain * identity)
+            by_load = np.linalg.solve(load, coupling) if load.ndim == 2 else (coupling.T / load).T
+            self._generator = -w * (by_load + rates.inverse_gain * identity)
             norm = np.abs(self._generator).sum(axis=0) if coupling.ndim == 2 else np.abs(self._generator)
             norm = norm.max()
         else:
             self._b = rates.node * coupling
             self._p = rates.node * load
             self._b_over_w = self._b / w
-            self._dr = (self._p - leak) / w
+            self._dr = (self._p - leak * (identity if load.ndim == 2 else 1.0)) / w
+            loads = np.abs(self._p).sum(axis=0) if load.ndim == 2 else self._p
             self._w, self._leak = w, leak
             columns = np.abs(self._b).sum(axis=0) if coupling.ndim == 2 else np.abs(self._b)
-            norm = max((self._p + w).max(), (columns + leak).max())
+            norm = max((loads + w).max(), (columns + leak).max())
         halvings = 0
         while norm > 2.0:
             norm *= 0.5
@@ -212,7 +213,7 @@ class StepTables:
             if self._slaved:
                 r2 = scale * self._multiply(r2, self._generator)
             else:
-                r1, r2 = (scale * (-(r1 * self._p) - r2 * self._w),
+                r1, r2 = (scale * (-self._load_product(r1, self._p) - r2 * self._w),
                           scale * (self._multiply(r1, self._b) - r2 * self._leak))
                 s1 = s1 + r1
             s2 = s2 + r2
@@ -222,7 +223,7 @@ class StepTables:
         multiply = self._multiply
         if s1 is None:
             return None, multiply(s2, s2)
-        e11 = s2 + s1 * self._dr
+        e11 = s2 + self._load_product(s1, self._dr)
         e12 = -multiply(s1, self._b_over_w)
         return multiply(s2, s1) + multiply(s1, e11), multiply(s2, s2) + multiply(s1, e12)
 
@@ -230,7 +231,7 @@ class StepTables:
         multiply = self._multiply
         if s1 is None:
             return e, multiply(s2, V)
-        z = self._dr * e - multiply(self._b_over_w, V)
+        z = self._load_product(self._dr, e) - multiply(self._b_over_w, V)
         return multiply(s2, e) + multiply(s1, z), multiply(s1, e) + multiply(s2, V)
 
     def _table(self, power: int) -> tuple[Array | None, Array]:

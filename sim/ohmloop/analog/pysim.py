@@ -5,17 +5,17 @@ from typing import Any
 from amaranth.hdl import Signal
 from amaranth.sim import Simulator
 
-from ohmloop.analog.macro import MacroInputs, NumpyMacro
+from ohmloop.analog.body import MacroBody, MacroInputs
 
 
-def attach(simulator: Simulator, macro: NumpyMacro, pins: Any, domain: str = "sync") -> None:
+def attach(simulator: Simulator, macro: MacroBody, pins: Any, domain: str = "sync") -> None:
     """Let ``macro`` answer the pins of a design under simulation.
 
     Parameters
     ----------
     simulator : Simulator
         Simulator of the design, before it runs.
-    macro : NumpyMacro
+    macro : MacroBody
         Body that answers.
     pins : interface object of MacroPins
         As the digital half holds it: its outputs are read, ``sense``, ``above`` and ``clipped`` are driven.

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ohmloop.analog.macro import NumpyMacro
+from ohmloop.analog.body import MacroBody
 from ohmloop.golden import cycles
 from ohmloop.golden.run import Clock, Trapped
 from ohmloop.golden.settings import Settings
@@ -12,7 +12,7 @@ from ohmloop_hdl.events import Event, Phase
 from ohmloop_hdl.sequencer.traps import TrapCause
 
 
-def program_arrays(state: State, macro: NumpyMacro, settings: Settings, clock: Clock, *, stream: bool = False,
+def program_arrays(state: State, macro: MacroBody, settings: Settings, clock: Clock, *, stream: bool = False,
                    scrub: bool = False) -> None:
     """Write the code memory to both arrays row by row (``scrub``: only what differs), count and map bad cells."""
     config = state.config
@@ -48,7 +48,7 @@ def _load(state: State, clock: Clock, row: int) -> None:
     clock.run.events[Event.CODE_READ] += config.code_words * config.lanes
 
 
-def _write(state: State, macro: NumpyMacro, settings: Settings, clock: Clock, row: int, plane: int, wanted: np.ndarray,
+def _write(state: State, macro: MacroBody, settings: Settings, clock: Clock, row: int, plane: int, wanted: np.ndarray,
            scrub: bool) -> np.ndarray:
     """One row of one plane; which of its cells stay wrong."""
     events = clock.run.events

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from ohmloop.analog.converters import adc_levels, convert
-from ohmloop.analog.macro import NumpyMacro
+from ohmloop.analog.body import MacroBody
 from ohmloop.golden import cycles
 from ohmloop.golden.convert import corrected_codes, input_codes, measured_offsets, result_codes, result_mantissas
 from ohmloop.golden.run import Clock, Result, Scan, Trapped
@@ -26,13 +25,12 @@ class LoopModel:
         MUL.
     """
 
-    def __init__(self, state: State, macro: NumpyMacro, settings: Settings, clock: Clock, *, multiply: bool):
+    def __init__(self, state: State, macro: MacroBody, settings: Settings, clock: Clock, *, multiply: bool):
         self.state, self.macro, self.settings, self.clock, self.multiply = state, macro, settings, clock, multiply
         self.config, self.events = state.config, clock.run.events
         elements = np.arange(self.config.size)
         self.in_loop = elements < settings.loop_size
         self.counts = elements < min(settings.loop_size, settings.vector_size)
-        self.levels_V = adc_levels(self.config.adc_bits, macro.die.params.full_scale_V)
 
     def run(self, d: int, s: int, calibrate: bool) -> Result | None:
         """Scale, drive, close, settle, convert, correct, store."""
@@ -89,6 +87,7 @@ class LoopModel:
             prepare = cycles.prepare_cycles(settings.dead, settings.autozero)
             self.clock.spend(Phase.PREPARE, max(0, prepare - hidden))
             hidden = 0
+            self.macro.autozero()
             self.macro.close(self.multiply, dac, settings.drive_range, settings.feedback)
             self.events[Event.LOOP_CLOSED] += 1
             before = self._closed_clocks()
@@ -118,8 +117,9 @@ class LoopModel:
             clock += wait
             held_V, clipped = self.macro.hold()
             self.clock.spend(Phase.CONVERT, cycles.scan_cycles(config) - cycles.JUDGE)
-            codes = result_codes(convert(held_V, self.levels_V), config)
-            self.clock.run.scans.append(Scan(clock, held_V, codes, len(self.clock.run.retired)))
+            raw, margin_lsb = self.macro.convert()
+            codes = result_codes(raw, config)
+            self.clock.run.scans.append(Scan(clock, held_V, codes, margin_lsb, len(self.clock.run.retired)))
             self.events[Event.SAMPLED] += 1
             self.events[Event.CONVERTED] += config.size
             self.clock.spend(Phase.CONVERT, cycles.JUDGE)

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from ohmloop.analog.converters import adc_levels
-from ohmloop.analog.macro import NumpyMacro
+from ohmloop.analog.body import MacroBody
 from ohmloop.errors import NotSolvedError
 from ohmloop.golden import cycles, stream
 from ohmloop.golden.arrays import program_arrays
@@ -29,18 +28,17 @@ class Machine(State):
     ----------
     config : ChipConfig
         The same as the macro's.
-    macro : NumpyMacro
+    macro : MacroBody
         A die of its own: its noise and its arrays have a history.
 
     Its members are those of :class:`ohmloop.golden.state.State`, and ``settings``. A program that takes beats from a
     stream needs them in ``source`` before it runs.
     """
 
-    def __init__(self, config: ChipConfig, macro: NumpyMacro):
+    def __init__(self, config: ChipConfig, macro: MacroBody):
         super().__init__(config)
         self.macro = macro
         self.settings = Settings.reset(config)
-        self.levels_V = adc_levels(config.adc_bits, macro.die.params.full_scale_V)
         self._wipe_arrays()
 
     def run(self, entry: int = 0) -> Run:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ohmloop.analog.converters import threshold_distance
 from ohmloop.golden import cycles
 from ohmloop_hdl.events import Event, Phase
 from ohmloop_hdl.sequencer.traps import TrapCause
@@ -13,17 +12,14 @@ from ohmloop_hdl.sequencer.traps import TrapCause
 
 @dataclass
 class Scan:
-    """One scan of all outputs: clocks since closing, held voltages (N,), stored codes (N,), and after how many retired
-    instructions of the run."""
+    """One scan of all outputs: clocks since closing, held voltages (N,), stored codes (N,), smallest distance (N,) in
+    LSB of any decision from its threshold, and after how many retired instructions of the run."""
 
     clock: int
     held_V: np.ndarray
     codes: np.ndarray
+    margin_lsb: np.ndarray
     after: int = 0
-
-    def ties(self, levels_V: np.ndarray, within_lsb: float = 1e-6) -> np.ndarray:
-        """Outputs whose held voltage is so close to a threshold that rounding may decide the code."""
-        return threshold_distance(self.held_V, levels_V) < within_lsb
 
 
 @dataclass(frozen=True)

@@ -42,15 +42,15 @@ class Comparison:
         return self.agrees or self.tie_first
 
 
-def compare(outcome: Outcome, trace: Trace, predicted: Outcome, run: Run, levels_V: np.ndarray) -> Comparison:
-    """Compare a job's outcome and trace with the golden machine's; ``levels_V`` are the converter's thresholds.
+def compare(outcome: Outcome, trace: Trace, predicted: Outcome, run: Run) -> Comparison:
+    """Compare a job's outcome and trace with the golden machine's.
 
     Scans that only one side has count as wrong in all their codes.
     """
     equal = ties = tied_differences = 0
     tie_first: bool | None = None
     for codes, scan in zip(trace.scans, run.scans, strict=False):
-        near, same = scan.ties(levels_V, NEAR_LSB), codes == scan.codes
+        near, same = scan.margin_lsb < NEAR_LSB, codes == scan.codes
         equal += int(same.sum())
         ties += int(near.sum())
         tied_differences += int((near & ~same).sum())

@@ -6,6 +6,7 @@ candidates are ranked by running the iteration that is meant to run on the chip,
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -40,9 +41,9 @@ class StaticInverse:
 
     def __init__(self, codes: np.ndarray, n: int, die: Die):
         config, params = die.config, die.params
-        A, L = loop_matrices(planes_of(codes, config), die)
+        A, L = loop_matrices(planes_of(codes, config), replace(die, params=replace(params, wire_ohm=0.0)))
         inverse = np.linalg.inv(A + np.diag(L * params.inverse_gain))
-        self._inverse, self._offset = inverse[:n, :n], -(inverse @ (L * die.offset_V))[:n] / params.full_scale_V
+        self._inverse, self._offset = inverse[:n, :n], -(inverse @ (L * die.zeroed_V))[:n] / params.full_scale_V
         self._input, self._output = 1 << config.dac_bits - 1, 1 << config.adc_bits - 1
         self._noise, self._random = params.read_noise_V / params.full_scale_V, np.random.default_rng(params.seed)
 

@@ -114,9 +114,11 @@ def settling(A: np.ndarray, L: np.ndarray, params: AnalogParams, bandwidth: int)
 
 
 def nominal_loop(codes: np.ndarray, config: ChipConfig, params: AnalogParams) -> tuple[np.ndarray, np.ndarray]:
-    """Loop matrix A (N, N) and row load L (N,) over G0 of N x N codes on a chip without mismatch."""
-    n = config.size
-    return loop_matrices(planes_of(codes, config), Die(config, params, np.ones((2, n, n)), np.zeros(n)))
+    """Loop matrix A (N, N) and row load L (N,) over G0 of N x N codes on a chip without mismatch or wires.
+
+    Wires change a matrix by parts of a percent and take a hundred times as long; the margin covers them.
+    """
+    return loop_matrices(planes_of(codes, config), Die(config, replace(params, wire_ohm=0.0)))
 
 
 def mismatched_loops(codes: np.ndarray, config: ChipConfig,
@@ -126,7 +128,7 @@ def mismatched_loops(codes: np.ndarray, config: ChipConfig,
         return
     planes = planes_of(codes, config)
     for seed in range(MISMATCH_DRAWS):
-        yield loop_matrices(planes, Die.sample(config, replace(params, seed=seed)))
+        yield loop_matrices(planes, Die.sample(config, replace(params, seed=seed, wire_ohm=0.0)))
 
 
 def rest_eigenvalue(codes: np.ndarray, config: ChipConfig, params: AnalogParams) -> complex:

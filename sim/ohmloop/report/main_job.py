@@ -119,7 +119,7 @@ def run_main_job(config: ChipConfig, matrix: Path | None, out: Path, *, analog: 
     solution = unscale(plan, rhs, predicted.mantissas, predicted.exponent)
     rows, failures = [], []
     for name, (outcome, trace) in zip(engines, results, strict=True):
-        comparison = compare(outcome, trace, predicted, run, machine.levels_V)
+        comparison = compare(outcome, trace, predicted, run)
         x = None if outcome.status.trap else unscale(plan, rhs, outcome.mantissas, outcome.exponent)
         rows.append(EngineRun(
             engine=name,
@@ -161,6 +161,7 @@ def settling_trace(die: Die, plan: Plan, rhs: ScaledVector, run: Run) -> Settlin
     macro.set_bandwidth(plan.bandwidth)
     closings = [i for i, scan in enumerate(run.scans) if i == 0 or scan.clock <= run.scans[i - 1].clock]
     samples = [scan.clock for scan in run.scans[closings[-1]:]]
+    macro.autozero()
     macro.close(False, input_codes(rhs.mantissas, die.config), len(closings) - 1)
     volts: list[np.ndarray] = [np.zeros(die.config.size)]
     for _ in range(samples[-1]):

@@ -3,19 +3,22 @@
 import numpy as np
 import pytest
 
-from ohmloop.analog.converters import adc_levels, convert, dac_levels, read_noise, threshold_distance
+from ohmloop.analog.cells import Die
+from ohmloop.analog.converters import adc_ratios, convert, read_noise
+from ohmloop.analog.params import AnalogParams
+from ohmloop_hdl.config import CONFIGS
 
-LEVELS = adc_levels(8, 0.4)
+LEVELS = adc_ratios(8) * 0.4
 LSB = 0.4 / 128
 
 
 def test_codes_are_mid_tread_and_saturate():
     held = np.array([0.0, 0.49, -0.49, 0.51, -0.51, 127.4, 200.0, -128.4, -300.0]) * LSB
-    assert convert(held, LEVELS).tolist() == [0, 0, 0, 1, -1, 127, 127, -128, -128]
+    assert convert(held, LEVELS)[0].tolist() == [0, 0, 0, 1, -1, 127, 127, -128, -128]
 
 
 def test_not_a_number_and_infinity_read_the_top_code():
-    assert convert(np.array([np.nan, np.inf, -np.inf]), LEVELS).tolist() == [127, 127, -128]
+    assert convert(np.array([np.nan, np.inf, -np.inf]), LEVELS)[0].tolist() == [127, 127, -128]
 
 
 @pytest.mark.parametrize("bits", [6, 8, 14])
@@ -24,27 +27,28 @@ def test_an_exact_tie_falls_upward_whatever_the_rounding(bits):
     codes = np.arange(1 - half, half)
     tie = (codes - 0.5) * (0.4 / half)
     for rounded in (tie, tie * (1 + 4e-16), tie * (1 - 4e-16)):
-        assert np.array_equal(convert(rounded, adc_levels(bits, 0.4)), codes)
+        assert np.array_equal(convert(rounded, adc_ratios(bits) * 0.4)[0], codes)
 
 
 def test_every_code_is_the_greatest_whose_level_is_not_above_the_input():
     held = np.random.default_rng(0).uniform(-0.5, 0.5, 2000)
-    codes = convert(held, LEVELS)
-    by_definition = [max([k for k in range(-128, 128) if not v < LEVELS[k + 128]], default=-128) for v in held]
+    codes, _ = convert(held, LEVELS)
+    by_definition = [max([k for k in range(-128, 128) if not v < LEVELS[0, k + 128]], default=-128) for v in held]
     assert codes.tolist() == by_definition
 
 
-def test_distance_to_the_nearest_threshold():
+def test_margin_is_the_distance_to_the_nearest_threshold_met():
     held = np.array([0.0, 0.5, 0.25, -0.6, 126.5, 130.5, -140.5]) * LSB
     expected = [0.5, 0.0, 0.25, 0.1, 0.0, 4.0, 13.0]
-    assert threshold_distance(held, LEVELS) == pytest.approx(expected, abs=2e-6)
-    assert (threshold_distance((np.arange(-127, 128) - 0.5) * LSB, LEVELS) < 1e-6).all()
+    assert convert(held, LEVELS)[1] == pytest.approx(expected, abs=2e-6)
+    assert (convert((np.arange(-127, 128) - 0.5) * LSB, LEVELS)[1] < 1e-6).all()
 
 
 def test_drive_range_keeps_every_bit_of_the_code():
-    codes = np.array([-127, -1, 0, 1, 127])
-    assert dac_levels(codes, 8, 0.4).tolist() == [-127 * LSB, -LSB, 0.0, LSB, 127 * LSB]
-    assert dac_levels(codes, 8, 0.4, 7).tolist() == (dac_levels(codes, 8, 0.4) / 128).tolist()
+    die = Die(CONFIGS["tiny"], AnalogParams())
+    codes = np.array([-127, -1, 1, 127])
+    assert die.input_V(codes).tolist() == [-127 * LSB, -LSB, LSB, 127 * LSB]
+    assert die.input_V(codes, 7).tolist() == (die.input_V(codes) / 128).tolist()
 
 
 def test_noise_is_white_and_nearly_gaussian():

@@ -5,12 +5,12 @@ import pytest
 from scipy.linalg import expm
 from verification.unit.analog.systems import definite, oscillator
 
+from ohmloop.analog.body import feedback_ratio
 from ohmloop.analog.cells import Die, loop_matrices, planes_of
 from ohmloop.analog.loop import (
     LoopRates,
     OperatingPoint,
     StepTables,
-    feedback_ratio,
     jacobian,
     static_multiply,
     static_solve,

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from verification.unit.analog.systems import definite, oscillator, scaled
 
+from ohmloop.analog.body import ContractError, MacroInputs, feedback_ratio
 from ohmloop.analog.buses import pack
 from ohmloop.analog.cells import Die, loop_matrices, planes_of
-from ohmloop.analog.converters import dac_levels
-from ohmloop.analog.loop import feedback_ratio, static_multiply, static_solve
-from ohmloop.analog.macro import ContractError, MacroInputs, NumpyMacro
+from ohmloop.analog.loop import static_multiply, static_solve
+from ohmloop.analog.macro import NumpyMacro
 from ohmloop.analog.params import AnalogParams
 from ohmloop_hdl.config import CONFIGS
 
@@ -34,12 +34,13 @@ def test_a_settled_solve_is_the_static_solution(params, drive_range):
     codes = definite(16, 15, seed=1)
     macro = programmed(codes, LAB, params)
     dac = np.random.default_rng(2).integers(-20, 21, 16)
+    macro.autozero()
     macro.close(False, dac, drive_range)
     macro.advance(3000)
     held_V, clipped = macro.hold()
     A, L = loop_matrices(planes_of(codes, LAB), macro.die)
-    b = dac_levels(dac, 8, 0.4, drive_range)
-    assert held_V == pytest.approx(static_solve(A, L, b, params.inverse_gain, macro.die.offset_V), abs=1e-12)
+    b = macro.die.input_V(dac, drive_range)
+    assert held_V == pytest.approx(static_solve(A, L, b, params.inverse_gain, macro.die.zeroed_V), abs=1e-12)
     assert not clipped.any()
 
 
@@ -49,13 +50,14 @@ def test_a_settled_multiplication_is_the_static_one(params, feedback):
     codes = np.random.default_rng(3).integers(-15, 16, (16, 16))
     macro = programmed(codes, LAB, params)
     dac = np.random.default_rng(4).integers(-3, 4, 16)
+    macro.autozero()
     macro.close(True, dac, drive_range=5, feedback=feedback)
     macro.advance(1000)
     held_V, _ = macro.hold()
     A, L = loop_matrices(planes_of(codes, LAB), macro.die)
     gf = feedback_ratio(16, feedback)
-    u = dac_levels(dac, 8, 0.4)
-    assert held_V == pytest.approx(static_multiply(A, L, u, gf, params.inverse_gain, macro.die.offset_V), abs=1e-12)
+    u = macro.die.input_V(dac)
+    assert held_V == pytest.approx(static_multiply(A, L, u, gf, params.inverse_gain, macro.die.zeroed_V), abs=1e-12)
     if params.inverse_gain == 0.0:
         assert held_V == pytest.approx(-A @ u / gf)
 
@@ -65,6 +67,7 @@ def test_clocks_may_be_taken_in_any_portions():
     held = []
     for portions in ([37], [1] * 37, [20, 17]):
         macro = programmed(definite(16, 15, seed=1), LAB, QUIET)
+        macro.autozero()
         macro.close(False, dac)
         for clocks in portions:
             macro.advance(clocks)
@@ -76,6 +79,7 @@ def test_clocks_may_be_taken_in_any_portions():
 def test_a_new_drive_acts_from_its_own_clock_on_and_leaves_the_state_continuous():
     first, second = np.full(4, 20), np.full(4, -20)
     macro = programmed(definite(4, 15, seed=1), TINY, QUIET)
+    macro.autozero()
     macro.close(False, first)
     macro.advance(9)
     before, _ = macro.hold()
@@ -83,8 +87,8 @@ def test_a_new_drive_acts_from_its_own_clock_on_and_leaves_the_state_continuous(
     assert macro.hold()[0] == pytest.approx(before, abs=1e-15)
     macro.advance(5000)
     A, L = loop_matrices(planes_of(definite(4, 15, seed=1), TINY), macro.die)
-    b = dac_levels(second, 8, 0.4)
-    assert macro.hold()[0] == pytest.approx(static_solve(A, L, b, QUIET.inverse_gain, macro.die.offset_V), abs=1e-12)
+    b = macro.die.input_V(second)
+    assert macro.hold()[0] == pytest.approx(static_solve(A, L, b, QUIET.inverse_gain, macro.die.zeroed_V), abs=1e-12)
 
 
 SKEW = scaled(np.array([[0, 1, -0.5, 0.2], [-1, 0, 0.3, 0.7], [0.5, -0.3, 0, 1], [-0.2, -0.7, -1, 0]]), 15)
@@ -107,6 +111,7 @@ SPIRAL = scaled(np.array([[-0.1, 1, 0, 0], [-1, -0.1, 0, 0], [0, 0, 1, 0], [0, 0
 @pytest.mark.parametrize("largest", [0, 10])
 def test_a_runaway_clips_at_its_first_sample(codes, params, clocks, largest):
     macro = programmed(codes, TINY, params)
+    macro.autozero()
     macro.close(False, np.array([1, -1, 1, 0]) * largest)
     macro.advance(clocks)
     held_V, clipped = macro.hold()
@@ -118,11 +123,13 @@ def test_an_oscillator_chain_runs_away_at_full_bandwidth_and_settles_two_steps_l
     codes = oscillator(64, 15)
     macro = programmed(codes, CHIP64, AnalogParams())
     dac = np.random.default_rng(0).integers(-10, 11, 64)
+    macro.autozero()
     macro.close(False, dac)
     macro.advance(1)
     assert macro.hold()[1].all()
     macro.open()
     macro.set_bandwidth(2)
+    macro.autozero()
     macro.close(False, dac)
     macro.advance(400)
     assert not macro.hold()[1].any()
@@ -130,6 +137,7 @@ def test_an_oscillator_chain_runs_away_at_full_bandwidth_and_settles_two_steps_l
 
 def test_the_first_clip_freezes_the_loop_until_it_opens():
     macro = programmed(np.diag([1, 15, 15, 15]), TINY, AnalogParams.ideal())
+    macro.autozero()
     macro.close(False, np.array([30, 10, 10, 10]))
     macro.advance(1)
     assert not macro.hold()[1].any()
@@ -142,6 +150,7 @@ def test_the_first_clip_freezes_the_loop_until_it_opens():
     assert np.array_equal(frozen_V, held_V) and np.array_equal(still, clipped)
     macro.open()
     assert not macro.clipped.any()
+    macro.autozero()
     macro.close(False, np.zeros(4, dtype=int))
     macro.advance(1)
     assert not macro.hold()[1].any()
@@ -151,6 +160,7 @@ def test_the_rail_itself_counts_as_clipped():
     params = AnalogParams(gain_dB=math.inf, node_capacitance_F=0.0, offset_sigma_V=0.0, mismatch_sigma=0.0,
                           read_noise_V=0.0, rail_V=0.25)
     macro = programmed(np.diag([15] * 4), TINY, params)
+    macro.autozero()
     macro.close(False, np.array([79, 80, -80, 81]))
     macro.advance(100_000)
     assert macro.hold()[1].tolist() == [False, True, True, True]
@@ -193,6 +203,7 @@ def test_pins_and_events_are_one_macro():
         by_pins.edge(pins(close_solve=1, dac=packed, sample=sample))
     held_before = by_pins.held_V
     by_pins.edge(pins(close_solve=1, dac=packed))
+    by_events.autozero()
     by_events.close(False, dac)
     by_events.advance(4)  # the loop moves until the last edge that sees sample high
     assert not held_before.any()
@@ -208,6 +219,7 @@ def test_pins_and_events_are_one_macro():
 
 def test_comparators_follow_the_multiplexer():
     macro = programmed(np.diag([15] * 4), TINY, AnalogParams.ideal())
+    macro.autozero()
     macro.close(False, np.array([-40, -20, 20, 40]))
     macro.advance(10_000)
     macro.hold()

@@ -1,10 +1,9 @@
 """The clock of the golden machine: phases, and in which clock the watchdog traps."""
 
-import numpy as np
 import pytest
 from verification.unit.simulation import seeded
 
-from ohmloop.golden.run import Clock, Run, Scan, Trapped
+from ohmloop.golden.run import Clock, Run, Trapped
 from ohmloop_hdl.events import Event, Phase
 from ohmloop_hdl.sequencer.traps import TrapCause
 
@@ -113,11 +112,3 @@ def test_waits_are_no_cycles():
     run = Run()
     run.phases.update({Phase.ISSUE: 2, Phase.STREAM: 7})
     assert run.cycles == 9
-
-
-def test_a_held_voltage_near_a_threshold_is_a_tie():
-    levels_V = np.arange(-8, 8) - 0.5
-    scan = Scan(3, np.array([1.5 + 5e-7, 1.5 - 5e-7, 1.5 + 2e-6, 2.0, -0.5]), np.zeros(5))
-    assert scan.ties(levels_V).tolist() == [True, True, False, False, True]
-    assert scan.ties(levels_V, within_lsb=0.4).tolist() == [True, True, True, False, True]
-    assert scan.ties(levels_V / 2).tolist() == [False, False, False, False, False]

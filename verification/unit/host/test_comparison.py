@@ -17,10 +17,8 @@ from ohmloop_hdl.events import Phase
 from ohmloop_hdl.isa import HALT, INV
 from ohmloop_hdl.sequencer.traps import TrapCause
 
-LEVELS_V = np.arange(-8, 8) - 0.5
-"""Thresholds half-way between whole volts."""
-
-TIED, CLEAR = 1.5 + 1e-9, 2.0
+TIED, CLEAR = 1e-9, 0.5
+"""Distances from a threshold in LSB."""
 
 
 RETIRED = [Retired(0, INV.encode(RESULT, 1, 0), 24, Result("v2", 0, (5, 5, 5, 5))),
@@ -29,8 +27,8 @@ RETIRED = [Retired(0, INV.encode(RESULT, 1, 0), 24, Result("v2", 0, (5, 5, 5, 5)
 
 def predicted() -> tuple[Outcome, Run]:
     """Two scans of four outputs; output 1 of the first is at a threshold, and nothing else is."""
-    scans = [Scan(10, np.array([CLEAR, TIED, CLEAR, CLEAR]), np.array([2, 2, 2, 2])),
-             Scan(20, np.full(4, CLEAR), np.array([2, 2, 2, 2]))]
+    scans = [Scan(10, np.zeros(4), np.array([2, 2, 2, 2]), np.array([CLEAR, TIED, CLEAR, CLEAR])),
+             Scan(20, np.zeros(4), np.array([2, 2, 2, 2]), np.full(4, CLEAR))]
     run = Run(phases=Counter({Phase.ISSUE: 6, Phase.CONVERT: 20}), scans=scans, retired=list(RETIRED))
     status = Status(TrapCause.NONE, halt_code=0, pc=2, cycles=26, bad_cells=0, repairs=0)
     vectors = {RESULT: (np.array([5, 5, 5, 5]), 0), 5: (np.array([1, 2, 3, 4]), 0)}
@@ -54,7 +52,7 @@ def seen(*codes: list[int]) -> Trace:
 ])
 def test_codes(codes: list[list[int]], equal: int, tied: int, agrees: bool, explained: bool):
     outcome, run = predicted()
-    found = compare(outcome, seen(*codes), outcome, run, LEVELS_V)
+    found = compare(outcome, seen(*codes), outcome, run)
     assert (found.codes_equal, found.tied_differences, found.ties) == (equal, tied, 1)
     assert (found.codes_total, found.agrees, found.explained) == (4 * max(2, len(codes)), agrees, explained)
 
@@ -85,7 +83,7 @@ def test_what_differs_with_equal_codes_is_never_explained(change: str):
         trace.retired[0] = replace(RETIRED[0], result=Result("v2", 0, (5, 5, 5, 4)))
     else:
         trace.retired[0] = replace(RETIRED[0], cycles=25)
-    found = compare(got, trace, outcome, run, LEVELS_V)
+    found = compare(got, trace, outcome, run)
     assert (found.codes_equal, found.agrees, found.explained) == (8, False, False)
 
 
@@ -95,14 +93,14 @@ def test_a_tie_explains_nothing_that_came_before(after: int, explained: bool):
     run.scans[0].after = after
     trace = seen([2, 1, 2, 2], [2, 2, 2, 2])
     trace.retired[0] = replace(RETIRED[0], cycles=25)
-    assert compare(outcome, trace, outcome, run, LEVELS_V).explained == explained
+    assert compare(outcome, trace, outcome, run).explained == explained
 
 
 def test_clocks_that_waited_for_a_stream_were_not_predicted_and_do_not_count():
     outcome, run = predicted()
     trace = seen([2, 2, 2, 2], [2, 2, 2, 2])
     trace.phases[Phase.WAIT] = 1234
-    assert compare(outcome, trace, outcome, run, LEVELS_V).agrees
+    assert compare(outcome, trace, outcome, run).agrees
 
 
 def test_outcomes_are_the_same_when_everything_is():
