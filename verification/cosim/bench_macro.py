@@ -12,12 +12,13 @@ import cocotb
 import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, FallingEdge
-from verification.cosim.macro_stimulus import Stimulus
 
 from ohmloop.analog.body import MacroBody, MacroInputs
 from ohmloop.analog.cells import Die
 from ohmloop.analog.macro import NumpyMacro
 from ohmloop.analog.params import AnalogParams
+from ohmloop.engines.conformance.driver import PERIOD_NS, Driver, start
+from ohmloop.engines.conformance.stimulus import Stimulus
 from ohmloop_hdl.config import config_named
 from ohmloop_hdl.macro.pins import MacroPins
 
@@ -43,27 +44,18 @@ def die_named(config: str, params: str) -> Die:
     return Die.sample(chip, PARAMS[params], stuck)
 
 
-class Comparison:
+class Comparison(Driver):
     """Drives pins into the simulated body and the numpy body, and compares every output at every clock."""
 
     def __init__(self, dut, macro: MacroBody):
-        self.dut = dut
-        self.macro = macro
-        self.driven: dict[str, int] = {}
+        super().__init__(dut, macro)
         self.largest_V = 0.0
-        self.samples = self.clipped_samples = self.ties = self.clocks = 0
+        self.samples = self.clipped_samples = self.ties = 0
 
     async def apply(self, pins: MacroInputs, clocks: int) -> None:
         """One step of stimulus, from falling edge to falling edge."""
-        for name, level in pins._asdict().items():
-            if self.driven.get(name) != level:
-                getattr(self.dut, name).value = level
-                self.driven[name] = level
         before = self.macro.samples
-        for _ in range(clocks):
-            self.macro.edge(pins)
-        await ClockCycles(self.dut.clk, clocks, FallingEdge)
-        self.clocks += clocks
+        await self.clock(pins, clocks)
         self.compare("clipped", self.macro.clipped_bits)
         self.compare("sense", self.macro.sense(pins.row, pins.plane, pins.read))
         if self.macro.samples != before:
@@ -91,14 +83,6 @@ class Comparison:
         self.clipped_samples += bool(self.macro.clipped.any())
         self.ties += int((self.macro.convert()[1] < 1e-6).sum())
         assert self.largest_V < TOLERANCE_V, f"clock {self.clocks}: held outputs differ by {error_V:.3g} V"
-
-
-async def start(dut) -> None:
-    """All pins low, clock running, at a falling edge."""
-    for name in MacroInputs._fields:
-        getattr(dut, name).value = 0
-    cocotb.start_soon(Clock(dut.clk, 20, "ns").start(start_high=False))
-    await FallingEdge(dut.clk)
 
 
 @cocotb.test()
@@ -148,7 +132,7 @@ async def start_checker(dut) -> None:
     """Two quiet clocks of the checker alone, all its inputs low."""
     for name in MacroPins(config_named("tiny")).members:
         getattr(dut, name).value = 0
-    cocotb.start_soon(Clock(dut.clk, 20, "ns").start(start_high=False))
+    cocotb.start_soon(Clock(dut.clk, PERIOD_NS, "ns").start(start_high=False))
     await ClockCycles(dut.clk, 2, FallingEdge)
 
 

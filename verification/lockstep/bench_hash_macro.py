@@ -10,12 +10,13 @@ from pathlib import Path
 import cocotb
 import numpy as np
 from cocotb.triggers import Timer
-from verification.cosim.bench_macro import Comparison, start
-from verification.cosim.macro_stimulus import Step, Stimulus
+from verification.cosim.bench_macro import Comparison
 from verification.lockstep.hash_macro import HashDie, HashMacro, HashSettings, Kind
 
 from ohmloop.analog.body import MacroInputs
 from ohmloop.analog.buses import pack
+from ohmloop.engines.conformance.driver import start
+from ohmloop.engines.conformance.stimulus import Step, Stimulus
 from ohmloop_hdl.config import ChipConfig
 
 CONFIG, SETTINGS, CLOCKS, REPORT, SEED = "HASH_CONFIG", "HASH_SETTINGS", "HASH_CLOCKS", "HASH_REPORT", "OHMLOOP_SEED"
@@ -36,10 +37,7 @@ class HashComparison(Comparison):
     async def apply(self, pins: MacroInputs, clocks: int) -> None:
         """One step of stimulus, from falling edge to falling edge."""
         for _ in range(clocks):
-            for name, level in pins._asdict().items():
-                if self.driven.get(name) != level:
-                    getattr(self.dut, name).value = level
-                    self.driven[name] = level
+            self.present(pins)
             await Timer(QUARTER_PERIOD_NS, "ns")
             self.compare("above", self.macro.above(pins.trial, pins.mux))
             self.compare("sense", self.macro.sense(pins.row, pins.plane, pins.read))
@@ -82,7 +80,7 @@ class Walk(Stimulus):
         drives = [0, *(self.drive((1 << self.config.dac_bits - 1) - 1) for _ in range(3))]
         for _ in range(clocks):
             self.pins = self.next_pins(drives)
-            yield self.pins, 1
+            yield Step(self.pins, 1)
             if self.chance(0.005):
                 yield from self.conversion()
 

@@ -62,6 +62,10 @@ class SimulationError(OhmloopError):
         return type(self), (self.what, self.log)
 
 
+class BuildError(SimulationError):
+    """The simulator does not accept the sources."""
+
+
 @dataclass(frozen=True)
 class _Build:
     """Everything that the simulator's executable depends on."""
@@ -177,8 +181,10 @@ def run_bench(
 
     Raises
     ------
+    BuildError
+        The build failed; it is a :class:`SimulationError`.
     SimulationError
-        The build or a test failed, or no test ran.
+        A test failed, or no test ran.
     ToolMissing
         The simulator is not installed.
     InputError
@@ -282,7 +288,7 @@ def _start(engine: str, arguments: dict[str, Any], folder: Path, step: str, envi
         finally:
             _end_group(child)
     if code:
-        raise SimulationError(what, log)
+        raise (BuildError if step == "build" else SimulationError)(what, log)
 
 
 def _wait(child: subprocess.Popen[bytes], cancel: threading.Event | None) -> int:

@@ -1,6 +1,7 @@
 """Pin-level stimulus for macro bodies: programs, solves, multiplications, and everything that must clip."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,8 +10,12 @@ from ohmloop.analog.body import MacroBody, MacroInputs
 from ohmloop.analog.buses import pack, unpack
 from ohmloop.analog.cells import planes_of
 
-Step = tuple[MacroInputs, int]
-"""Levels of all input pins, and for how many clocks."""
+
+class Step(NamedTuple):
+    """Levels of all input pins, and for how many clocks."""
+
+    pins: MacroInputs
+    clocks: int
 
 
 class Stimulus:
@@ -70,19 +75,23 @@ class Stimulus:
     def hold(self, clocks: int = 1, **levels: int) -> Iterator[Step]:
         """Change some pins and let clocks pass."""
         self.pins = self.pins._replace(**levels)
-        yield self.pins, clocks
+        yield Step(self.pins, clocks)
 
     def program(self, codes: NDArray, read_back: bool = False) -> Iterator[Step]:
-        """Write both planes row by row, and read them back."""
-        for plane, rows in enumerate(planes_of(codes, self.config)):
-            for row, data in enumerate(rows):
-                yield from self.hold(row=1 << row, plane=plane, write=1, write_data=pack(data, self.config.cell_bits))
-        yield from self.hold(write=0, row=0)
+        """Write the planes of signed codes (N, N) row by row, and read them back."""
+        yield from self.write_planes(planes_of(codes, self.config))
         if read_back:
             for plane in (1, 0):
                 for row in range(self.config.size):
                     yield from self.hold(row=1 << row, plane=plane, read=1)
             yield from self.hold(read=0, row=0)
+
+    def write_planes(self, planes: Iterable[NDArray]) -> Iterator[Step]:
+        """Write magnitude codes (2, N, N) row by row, plane 0 first."""
+        for plane, rows in enumerate(planes):
+            for row, data in enumerate(rows):
+                yield from self.hold(row=1 << row, plane=plane, write=1, write_data=pack(data, self.config.cell_bits))
+        yield from self.hold(write=0, row=0)
 
     def take_sample(self, wait: int, track: int = 1) -> Iterator[Step]:
         """Wait, then let ``sample`` be high for ``track`` clocks and see it fall."""
