@@ -82,6 +82,29 @@ def sim(
     run_main_job(chip, matrix, out, analog=analog, json_file=json)
 
 
+@app.command("macro-check")
+def macro_check(
+    macro: Annotated[Path, typer.Argument(help="SystemVerilog file with a module ohmloop_macro.", metavar="FILE.sv",
+                                          show_default=False)],
+    config: Config = "tiny",
+    engine: Annotated[str, typer.Option(help="Simulator: icarus, verilator or both; every one found when left out.",
+                                        show_default=False)] = "",
+    reference: Annotated[bool, typer.Option("--reference", help="Check as the reference chip: the body must load the "
+                                            "parameter file of the plusarg +ohmloop_macro=FILE.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the random part of the stimulus.", min=0)] = 1,
+    timeout: Annotated[float, typer.Option(help="Longest that a single step may take, seconds.", metavar="S")] = 120.0,
+    json: Annotated[Path | None, typer.Option(help="Also write all verdicts.", metavar="FILE")] = None,
+):
+    """Say rule by rule where a macro body of your own breaks the macro contract.
+
+    Exit code 0: it breaks none; 3: it breaks one, hangs or ends the simulation; 2: the file holds no such macro.
+    """
+    chip = config_named(config)
+    from ohmloop.report.macro_check import run_macro_check
+
+    run_macro_check(macro, chip, engine=engine, reference=reference, seed=seed, timeout_s=timeout, json_file=json)
+
+
 def main():
     """Entry point of ``ohmloop``."""
     ends("ohmloop", app)

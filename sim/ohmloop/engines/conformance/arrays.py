@@ -4,7 +4,7 @@ import numpy as np
 
 from ohmloop.analog.buses import pack
 from ohmloop.analog.cells import planes_of
-from ohmloop.engines.conformance.looks import GROSS_LSB, PATIENCE, EarlyLook
+from ohmloop.engines.conformance.looks import PATIENCE, EarlyLook
 from ohmloop.engines.conformance.readings import Acts, Readings
 
 SIGN_LSB = 16.0
@@ -92,11 +92,12 @@ class ArrayScenarios(Readings):
             yield from self.open()
 
     def decide_multiply(self) -> Acts:
-        """Random matrices and drives in all feedback ranges."""
+        """Random matrices, symmetric so that rows may stand for columns, and random drives in all feedback ranges."""
         n = self.config.size
         full = 100.0  # LSB, if all cells of the heaviest row pull the same way
         for _ in range(2):
-            codes = self.random()
+            codes = np.tril(self.random())
+            codes = codes + np.tril(codes, -1).T
             yield from self.program(codes)
             planes = planes_of(codes, self.config)
             heaviest = float((planes.sum(axis=0).sum(axis=1) / self.config.code_max).max())

@@ -1,7 +1,7 @@
 """cocotb bench of the conformance kit: all scenarios into one body, findings into a file.
 
-Runs inside the simulator; :mod:`ohmloop.engines.conformance.check` starts it and reads the file. It touches another file
-whenever it gets on, so that a body that never returns is noticed, even one that hangs at time 0.
+Runs inside the simulator; :mod:`ohmloop.engines.conformance.check` starts it and reads the file. It writes to another
+file whenever it gets on, so that a body that never returns is noticed, even one that hangs at time 0.
 """
 
 import json

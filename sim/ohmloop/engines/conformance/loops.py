@@ -110,15 +110,23 @@ class LoopScenarios(Readings):
         yield from self.hold(LONG, close_solve=1, **levels)
 
     def decide_reset(self) -> Acts:
-        """Settle, open for one clock, close again: the first clocks are those from zero. The same with auto-zero."""
+        """Settle, open for one clock, close again: the first clocks are those from zero. The same with auto-zero.
+
+        With auto-zero the look is a rough one, since it moves the offsets: after one clock outputs cannot be where they
+        had settled.
+        """
         yield from self.unit()
-        for switches in (dict(close_solve=0), dict(close_solve=0, autozero=1)):
-            yield from self.settled(dac=self.same(self.large))
-            yield from self.hold(**switches)
-            yield from self.hold(close_solve=1, autozero=0)
-            yield from self.take_sample(wait=0)
-            yield from self.read_all()
-            yield from self.open()
+        yield from self.settled(dac=self.same(-self.large))
+        yield from self.open()
+        yield from self.solve_once(wait=0, dac=self.same(-self.large))
+        yield from self.settled(dac=self.same(-self.large))
+        yield from self.hold(close_solve=0, autozero=1)
+        yield from self.hold(close_solve=1, autozero=0, sample=1)
+        yield from self.hold(sample=0)
+        between = self.large * 17 // 20 * 2 ** self.config.adc_bits // 2 ** self.config.dac_bits
+        for mux in range(self.config.mux_steps):
+            yield from self.look("above", mux=mux, trial=self.trial_of(between), tolerance_lsb=GROSS_LSB)
+        yield from self.open()
 
     def decide_autozero(self) -> Acts:
         """A small diagonal, which makes offsets large, without auto-zero, with it, and again without."""
@@ -139,6 +147,9 @@ class LoopScenarios(Readings):
             yield from self.take_sample(wait=2)
             yield from self.read_all()
             yield from self.open()
+        # Uses up the auto-zero.
+        yield from self.solve(dac=0)
+        yield from self.open()
 
     def decide_held_survives(self) -> Acts:
         """Held outputs are read after opening, after writes, and while the next loop settles elsewhere."""

@@ -13,7 +13,7 @@ from ohmloop.engines.conformance.stimulus import Step, Stimulus
 Acts = Iterator[Step | Look | EarlyLook]
 """A scenario: steps, and looks between them."""
 
-LONG = 400
+LONG = 200
 """Clocks in which every loop of the scenarios settles to rounding."""
 
 

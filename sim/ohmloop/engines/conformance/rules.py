@@ -50,12 +50,13 @@ RULES = (
          (*_ORDER, "dac-order")),
     Rule("multiply-range", None, "`drive_range` does not act in multiply mode.", (*_ORDER, "dac-order", "multiply")),
     Rule("held-voltage", None, "A diagonal system in solve mode settles at minus the drive over the diagonal.", _ORDER),
-    Rule("rows-columns", None, "Row i of the arrays is the equation of summing node i, column j the weight of output j.",
+    Rule("rows-columns", None, "Row i of the arrays is the equation of node i, column j the weight of output j.",
          (*_SOLVE, "dac-order")),
     Rule("drive-range", None, "In solve mode the drive is divided by 2^`drive_range`.", _SOLVE),
     Rule("clock-count", 5, "The state is that after as many clocks as edges have seen the loop closed, up to the last "
                            "that sees `sample` high.", _SOLVE),
-    Rule("hold-edge", 5, "Held values change at the first edge that sees `sample` low again, and at no other.", _SOLVE),
+    Rule("hold-edge", 5, "Held values change at the first edge that sees `sample` low again, and at no other.",
+         (*_SOLVE, "comparator-timing")),
     Rule("bandwidth", 4, "The gain-bandwidth product is divided by 2^`bandwidth`.", _CLOCKS),
     Rule("drive-change", 5, "An edge that sees a new drive is edge 1 of it; the state goes on from where it is.",
          (*_CLOCKS, "drive-range")),
@@ -74,11 +75,11 @@ RULES = (
          (*_SOLVE, "clip")),
     Rule("clip-clears", 5, "Flags go when the loop opens, and the next closing starts without them.",
          (*_SOLVE, "clip")),
-    Rule("runaway", None, "A loop that cannot settle is flagged at every output, at its first sample, however short the "
-                          "wait, and with no drive.", _SIGNS),
+    Rule("runaway", None, "A loop that cannot settle is flagged at every output, at its first sample, however short "
+                          "the wait, and with no drive.", _SIGNS),
     Rule("nan-reads-top", None, "What a runaway loop holds is not a number, and reads as above every level.",
-         ("comparator",)),
-    Rule("tie", None, "Thresholds lie 2^-20 LSB below the middle between two codes, so that an exact tie reads as above.",
+         _SIGNS),
+    Rule("tie", None, "Thresholds lie 2^-20 LSB below the middle between two codes, so that a tie reads as above.",
          (*_SOLVE, "drive-range", "bandwidth"), IDEAL),
     Rule("sequence", None, "In long random sequences all outputs are those of the numpy body."),
 )

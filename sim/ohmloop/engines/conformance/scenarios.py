@@ -2,8 +2,8 @@
 
 from ohmloop.engines.conformance.arrays import ArrayScenarios
 from ohmloop.engines.conformance.clips import ClipScenarios
-from ohmloop.engines.conformance.loops import LoopScenarios
 from ohmloop.engines.conformance.looks import Look
+from ohmloop.engines.conformance.loops import LoopScenarios
 from ohmloop.engines.conformance.readings import Acts
 
 FULL_SIZE = 16
