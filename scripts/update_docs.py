@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Rewrites the generated blocks of the documentation from the code: instruction set, programs, registers, timing,
-analogue parameters, test plan.
+analogue parameters, rules of the macro, test plan.
 
 A block stands between two comment lines in a page of ``docs/``::
 
@@ -28,6 +28,7 @@ from systemrdl.rdltypes.builtin_enums import OnWriteType
 from ohmloop.analog.cells import Die
 from ohmloop.analog.macro import NumpyMacro
 from ohmloop.analog.params import AnalogParams
+from ohmloop.engines.conformance.rules import RULES
 from ohmloop.ensembles import heat
 from ohmloop.golden import cycles
 from ohmloop.golden.assembler import disassemble
@@ -579,6 +580,12 @@ def parameters() -> str:
 # ------------------------------------------------------------------------------------------ test plan
 
 
+def macro_rules() -> str:
+    """One row a rule that the conformance kit decides."""
+    return table(("name", "rule", "a body must keep this", "chip"), (
+        (f"`{rule.name}`", rule.number or "-", rule.says, rule.chip or "both") for rule in RULES))
+
+
 def testplan() -> str:
     """Entries of the test plan."""
     entries = yaml.safe_load((ROOT / "verification" / "testplan.yaml").read_text())
@@ -590,7 +597,7 @@ def testplan() -> str:
 BLOCKS: dict[str, Callable[[], str]] = {
     block.__name__: block for block in (
         encodings, instructions, operands, arithmetic, programs, traps, registers, events, windows, objects, example,
-        configurations, terms, latencies, wipe, budget, iterations, phases, parameters, testplan)}
+        configurations, terms, latencies, wipe, budget, iterations, phases, parameters, macro_rules, testplan)}
 """What can stand between the comment lines, by name."""
 
 
