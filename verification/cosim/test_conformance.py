@@ -59,6 +59,9 @@ MUTANTS = [
     Mutant("first_clock_missing", {"clock-count"}, [("pending = 1;", "pending = 0;")]),
     Mutant("matrix_transposed", {"rows-columns"}, [
         ("store[MATRIX + i*N + j] = g_plus", "store[MATRIX + j*N + i] = g_plus")]),
+    # Within 1/4 LSB everywhere: only what allows no difference is broken.
+    Mutant("a_tenth_of_an_lsb_off", {"tie"}, [
+        ("else v = dc_V[i] + dev_V[i];", "else v = (dc_V[i] + dev_V[i])*1.001;")]),
     Mutant("sense_floats", {"unknown"}, [("cells[line] : '0;", "cells[line] : 'x;")], engines=("icarus",)),
 ]
 """Wrong bodies, and all the rules that each breaks."""
