@@ -1,0 +1,144 @@
+"""Digital calibration: what auto-zero leaves of the offsets, and the gains of the shared converters.
+
+Both are measured through the chip's own instructions, as scripts for any engine, and end up in the correction memory:
+corrected = (code - offset) gain.
+
+**Gain of a converter.** The arrays hold the identity, at which every output is minus its drive. Known drives of both
+signs go in; half the difference of the codes, over the drive, is the gain of the converter times what the cells of that
+output are off by. The mean over the outputs of a converter leaves of a cell mismatch s the part s sqrt(2/M), M outputs
+a converter (cell and reference branch do not track). Shifted diagonals would give more equations, but a cyclic shift is
+a root of unity, which is not stable in solve mode.
+
+**Offset of an output.** The arrays hold the matrix that will be solved, for offsets come out multiplied by A^-1 L. Half
+the sum of the codes of two drives of opposite sign is the offset. ``INV cal`` does the same with no drive at all, and
+so knows it to half an LSB only; a dozen small drives that differ spread the rounding, and the mean is good to a tenth.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ohmloop.analog.params import AnalogParams
+from ohmloop.engines.operations import Script
+from ohmloop.errors import NotSolvedError
+from ohmloop.golden.assembler import assemble
+from ohmloop.host.device import Device
+from ohmloop.host.system import settings_of
+from ohmloop.plan.planner import plan_system
+from ohmloop.plan.scaling import Plan
+from ohmloop_hdl.config import ChipConfig
+from ohmloop_hdl.fixed import GAIN_BITS, GAIN_FRACTION, MANTISSA_BITS, OFFSET_BITS, OFFSET_FRACTION
+from ohmloop_hdl.sequencer.traps import TrapCause
+
+PLUS, MINUS, OF_PLUS, OF_MINUS = 1, 2, 3, 4
+"""Vector registers of a measurement: the two drives, and what INV makes of them."""
+
+GAIN_DRIVES = 8
+"""Drives of each sign for the gains, from 56 to 78 per cent of full scale: a converter 15 per cent off does not clip."""
+
+OFFSET_DRIVES = 12
+"""Drives of each sign for the offsets."""
+
+_PROGRAM = f"""
+        PROG
+        HALT 0
+        INV  v{OF_PLUS}, v{PLUS}
+        INV  v{OF_MINUS}, v{MINUS}
+        HALT 0
+"""
+_PROGRAM_ARRAYS, _MEASURE = 0, 2
+
+
+@dataclass(frozen=True)
+class Corrections:
+    """Content of the correction memory: ``offsets`` (N,) in 1/16 LSB, ``gains`` (adcs,) UQ1.15."""
+
+    offsets: np.ndarray
+    gains: np.ndarray
+
+    @classmethod
+    def none(cls, config: ChipConfig) -> "Corrections":
+        """As after reset: no offset, gains of one."""
+        return cls(np.zeros(config.size, dtype=np.int64), np.full(config.adcs, 1 << GAIN_FRACTION, dtype=np.int64))
+
+    def load(self, device: Device) -> Script[None]:
+        """Put them into the chip."""
+        yield from device.load_correction(self.offsets, self.gains)
+
+
+def calibrate(device: Device, plan: Plan, params: AnalogParams, seed: int = 1) -> Script[Corrections]:
+    """Measure gains, then offsets with the plan's matrix, and load both; the arrays hold the plan's codes at the end.
+
+    ``params``: design figures that the waiting times are planned from; ``seed`` draws the small drives.
+
+    Errors: :class:`NotSolvedError` when a measurement traps, or a gain is beyond what the correction can hold.
+    """
+    gains = yield from measure_gains(device, params)
+    offsets = yield from measure_offsets(device, plan, seed)
+    found = Corrections(offsets, gains)
+    yield from found.load(device)
+    return found
+
+
+def measure_gains(device: Device, params: AnalogParams) -> Script[np.ndarray]:
+    """Gains (adcs,) UQ1.15 that make all converters read what the drives say."""
+    config = device.config
+    yield from _prepare(device, plan_system(np.eye(config.size), config, params))
+    half = 1 << config.dac_bits - 1
+    drives = np.unique(np.linspace(0.56 * half, 0.78 * half, GAIN_DRIVES).astype(np.int64))
+    read = np.zeros(config.size)
+    for drive in drives:
+        plus, minus = yield from _pair(device, np.full(config.size, drive))
+        read += (plus - minus) / 2
+    per_converter = read.reshape(config.adcs, config.mux_steps).mean(axis=1)
+    wanted = drives.sum() * 2.0 ** (config.adc_bits - config.dac_bits)
+    with np.errstate(divide="ignore"):
+        gains = np.rint((1 << GAIN_FRACTION) * wanted / per_converter)
+    if not ((gains > 0) & (gains < 1 << GAIN_BITS)).all():
+        raise NotSolvedError(f"calibration: converter {int(np.argmin(np.abs(per_converter)))} reads "
+                             f"{per_converter.min() / wanted:.3g} of the drive, gains from 0.5 on can be corrected")
+    return gains.astype(np.int64)
+
+
+def measure_offsets(device: Device, plan: Plan, seed: int = 1) -> Script[np.ndarray]:
+    """Offsets (N,) in 1/16 LSB of the outputs with the plan's matrix in the arrays."""
+    config, rng = device.config, np.random.default_rng(seed)
+    yield from _prepare(device, plan)
+    used = np.arange(config.size) < plan.n
+    # Small drives: outputs move by some codes, and stay in range even where the inverse is large.
+    largest = max(2, (1 << config.dac_bits - 1) >> 5)
+    total = np.zeros(config.size)
+    for _ in range(OFFSET_DRIVES):
+        plus, minus = yield from _pair(device, np.where(used, rng.integers(-largest, largest + 1, config.size), 0))
+        total += (plus + minus) / 2
+    limit = (1 << OFFSET_BITS - 1) - 1
+    return np.clip(np.rint(total / OFFSET_DRIVES * (1 << OFFSET_FRACTION)), -limit, limit).astype(np.int64)
+
+
+def _prepare(device: Device, plan: Plan) -> Script[None]:
+    """A plan's matrix in the arrays, nothing corrected."""
+    yield from device.ready()
+    yield from device.configure(settings_of(plan, device.config))
+    yield from Corrections.none(device.config).load(device)
+    yield from device.load_program(assemble(_PROGRAM))
+    yield from device.load_codes(np.asarray(plan.codes))
+    yield from _run(device, _PROGRAM_ARRAYS)
+
+
+def _pair(device: Device, drive: np.ndarray) -> Script[tuple[np.ndarray, np.ndarray]]:
+    """Codes (N,) of a drive (N,) in DAC codes and of minus that drive."""
+    mantissas = drive << MANTISSA_BITS - device.config.dac_bits
+    for vector, sign in ((PLUS, 1), (MINUS, -1)):
+        yield from device.load_vector(vector, sign * mantissas, 0)
+    yield from _run(device, _MEASURE)
+    codes = []
+    for vector in (OF_PLUS, OF_MINUS):
+        result, _ = yield from device.read_vector(vector)
+        codes.append((result >> MANTISSA_BITS - device.config.adc_bits).astype(float))
+    return codes[0], codes[1]
+
+
+def _run(device: Device, entry: int) -> Script[None]:
+    status = yield from device.run(entry)
+    if status.trap is not TrapCause.NONE:
+        raise NotSolvedError(f"calibration: the chip trapped: {status.trap.name.lower()}")
