@@ -33,6 +33,7 @@ from ohmloop.engines.cosim import ENGINES
 from ohmloop.engines.operations import Script
 from ohmloop.engines.simulator import SimulatorEngine, builds_folder
 from ohmloop.ensembles import heat, tridiagonal
+from ohmloop.errors import NotSolvedError
 from ohmloop.golden.assembler import assemble
 from ohmloop.golden.convert import input_codes
 from ohmloop.host.calibration import Corrections, calibrate
@@ -158,7 +159,7 @@ def measure(engine: str, config: ChipConfig, system: str, chips: int, seed: int 
 
 def main():
     """Arguments in, table out; exit code 3 where a goal is missed."""
-    parser = argparse.ArgumentParser(prog="make calibration", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="make calibration", description="Digital calibration, measured through the RTL.")
     parser.add_argument("--engine", choices=ENGINES, default="verilator")
     parser.add_argument("--config", choices=CONFIGS, default="chip64")
     parser.add_argument("--chips", type=int, default=8, metavar="N", help="chips a system (default 8)")
@@ -180,8 +181,6 @@ def main():
         options.json.write_text(json.dumps({o.system: o.errors for o in outcomes}, indent=2) + "\n")
     missed = [outcome.system for outcome in outcomes if not outcome.reached]
     if missed:
-        from ohmloop.errors import NotSolvedError
-
         raise NotSolvedError(f"calibration mends less than {BETTER:g} times, or leaves more than {NEAR:g} times the "
                              f"error of a good chip: {', '.join(missed)}")
 

@@ -34,7 +34,7 @@ PLUS, MINUS, OF_PLUS, OF_MINUS = 1, 2, 3, 4
 """Vector registers of a measurement: the two drives, and what INV makes of them."""
 
 GAIN_DRIVES = 8
-"""Drives of each sign for the gains, from 56 to 78 per cent of full scale: a converter 15 per cent off does not clip."""
+"""Drives of each sign for the gains, from 56 to 78 % of full scale: a converter 15 % off does not clip."""
 
 OFFSET_DRIVES = 12
 """Drives of each sign for the offsets."""
