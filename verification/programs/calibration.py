@@ -159,7 +159,7 @@ def measure(engine: str, config: ChipConfig, system: str, chips: int, seed: int 
 
 def main():
     """Arguments in, table out; exit code 3 where a goal is missed."""
-    parser = argparse.ArgumentParser(prog="make calibration", description="Digital calibration, measured through the RTL.")
+    parser = argparse.ArgumentParser(prog="make calibration", description="Digital calibration through the RTL.")
     parser.add_argument("--engine", choices=ENGINES, default="verilator")
     parser.add_argument("--config", choices=CONFIGS, default="chip64")
     parser.add_argument("--chips", type=int, default=8, metavar="N", help="chips a system (default 8)")

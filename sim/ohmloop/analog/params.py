@@ -1,7 +1,13 @@
 """Analogue parameters: every physical figure the macro models use, with its unit and where it comes from."""
 
 import math
+import zipfile
+import zlib
 from dataclasses import dataclass, fields
+from pathlib import Path
+
+from ohmloop.analog.tables import number, numbered_lines, open_archive
+from ohmloop.errors import InputError
 
 
 class ParamsError(ValueError):
@@ -242,6 +248,32 @@ class AnalogParams:
         return cls(gradient_sigma=0.002, bit_sigma=0.005, inverter_sigma=0.001, wire_ohm=2.0, slew_V_per_s=20e6,
                    dac_element_sigma=0.01, adc_element_sigma=0.01, adc_gain_sigma=0.002, comparator_offset_V=0.5e-3,
                    comparator_noise_V=0.2e-3)
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> "AnalogParams":
+        """Figures of a design from a ``.csv`` of name,value lines or the numbers of that name in an ``.npz``; the rest
+        as by default. Errors: :class:`~ohmloop.errors.InputError`, one line."""
+        path = Path(path)
+        names = [field.name for field in fields(cls)]
+        values: dict[str, float | int] = {}
+        if path.suffix == ".npz":
+            with open_archive(path) as archive:
+                for name in set(names) & set(archive.files):
+                    try:
+                        values[name] = archive[name].item()
+                    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error):
+                        raise InputError(f"{path}: {name} must be one number") from None
+        elif path.suffix == ".csv":
+            for line, (name, text) in numbered_lines(path, ("name", "value")):
+                if name not in names:
+                    raise InputError(f"{path}, line {line}: no parameter {name!r}; there are {', '.join(names)}")
+                values[name] = number(path, line, text)
+        else:
+            raise InputError(f"{path}: parameters come from a .csv or an .npz file")
+        try:
+            return cls(**values)  # type: ignore[arg-type]
+        except ParamsError as error:
+            raise InputError(f"{path}: {error}") from None
 
     @classmethod
     def ideal(cls) -> "AnalogParams":
