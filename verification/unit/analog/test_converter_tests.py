@@ -1,4 +1,4 @@
-"""The field's converter tests on converters whose errors are known, on the models of the chip, and on the SAR in RTL."""
+"""The field's converter tests: on converters whose errors are known, on the models of the chip, on the SAR in RTL."""
 
 import math
 from dataclasses import replace
