@@ -13,7 +13,7 @@ BIN := .venv/bin
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sim verilog registers test lockstep buses streams equivalence convergence area lint docs doctor lock clean
+.PHONY: help setup sim verilog registers test lockstep buses streams equivalence convergence calibration safety settling area lint docs doctor lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -48,6 +48,15 @@ equivalence: setup ## long campaign, codes and clocks of both simulators against
 
 convergence: setup ## long campaign, iterations and clocks of the programs: [CONFIG=chip64] [ARGS="--engine verilator"]
 	@$(BIN)/python -m verification.programs.convergence --config $(CONFIG) $(ARGS)
+
+calibration: setup ## long campaign, what digital calibration mends: [CONFIG=chip64] [ARGS="--engine icarus --chips 2"]
+	@$(BIN)/python -m verification.programs.calibration --config $(CONFIG) $(ARGS)
+
+safety: setup ## long campaign, chips that should fail must say so: [CONFIG=lab] [ARGS="--count 10000"]
+	@$(BIN)/python -m verification.programs.safety $(if $(filter command line,$(origin CONFIG)),--config $(CONFIG)) $(ARGS)
+
+settling: setup ## measured settling against the prediction and the rule against its bound: [ARGS="--out DIR"]
+	@$(BIN)/python -m verification.programs.settling $(ARGS)
 
 area: setup ## what each block takes on an ECP5: [CONFIG=chip64]
 	@$(BIN)/python scripts/area.py --config $(CONFIG)

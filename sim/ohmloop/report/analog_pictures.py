@@ -3,6 +3,7 @@
 Style and determinism are those of :mod:`ohmloop.report.pictures`.
 """
 
+from dataclasses import dataclass
 from os import PathLike
 
 import numpy as np
@@ -48,4 +49,45 @@ def waterfall_picture(path: str | PathLike[str], effects: dict[str, list[tuple[s
         panels[0, 0].invert_yaxis()
         for axes in panels.ravel()[len(names):]:
             axes.set_visible(False)
+        write(figure, path)
+
+
+@dataclass(frozen=True)
+class RulePoint:
+    """What the settling rule leaves at one tolerance and spacing D/tau: bound, median, 99th percentile, worst, LSB."""
+
+    tolerance: int
+    spacing: float
+    bound: float
+    median: float
+    high: float
+    worst: float
+
+
+def settling_rule_picture(path: str | PathLike[str], points: list[RulePoint], time_ratios: list[float],
+                          title: str) -> None:
+    """Write one PNG: what is left over D/tau with its bound, a panel a tolerance; measured over predicted time."""
+    tolerances = sorted({point.tolerance for point in points})
+    with rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH_IN, 7.2), dpi=DPI, layout=ConstrainedLayoutEngine(h_pad=0.07))
+        figure.suptitle(title, fontsize=13.0, fontweight="bold", wrap=True)
+        upper, lower = figure.subfigures(2, 1, height_ratios=(3.0, 2.2))
+        for axes, tolerance in zip(upper.subplots(1, len(tolerances), sharey=True, squeeze=False)[0], tolerances,
+                                   strict=True):
+            group = [point for point in points if point.tolerance == tolerance]
+            spacing = [point.spacing for point in group]
+            axes.plot(spacing, [point.bound for point in group], color=_SUM, linewidth=2.5, label="bound, one mode")
+            axes.plot(spacing, [point.worst for point in group], color=_MEASURED, marker="o", label="worst")
+            axes.plot(spacing, [point.high for point in group], color=COLOURS[1], marker="o", label="99 %")
+            axes.plot(spacing, [point.median for point in group], color=_EFFECT, marker="o", label="median")
+            axes.axhline(0.5, color="#cccccc", linewidth=1.0, zorder=0)
+            axes.set_yscale("log")
+            axes.set_title(f"tolerance {tolerance}")
+            axes.set_xlabel("D / tau")
+        upper.axes[0].set_ylabel("left, LSB")
+        upper.axes[-1].legend(fontsize=9.0)
+        axes = lower.subplots()
+        axes.hist(time_ratios, bins=40, color=_EFFECT)
+        axes.set_xlabel("measured settling time over predicted")
+        axes.set_ylabel("loops")
         write(figure, path)
