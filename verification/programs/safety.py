@@ -4,7 +4,7 @@ Classes of samples, on a configuration, with the reference macro:
 
 * *unstable*: random matrices whose loop has a growing mode, closed anyway, with a random interval;
 * *barely stable*: matrices moved along their diagonal until the slowest mode decays in hundreds to a million clocks,
-  closed with the interval that the design, not the chip at hand, asks for;
+  closed with the interval that a planner asks for, who knows the nominal chip and its draws, not the chip at hand;
 * *stuck cells*: matrices that a plan holds well, on chips with one to a tenth of N stuck cells.
 
 Each runs ``solve``. An answer is *wrong* where some code is further from the settled outputs of this very chip, or of
@@ -40,7 +40,7 @@ from ohmloop.golden.convert import input_codes
 from ohmloop.golden.machine import Machine
 from ohmloop.golden.settings import Settings
 from ohmloop.host.job import SOURCE, Job, predict
-from ohmloop.plan.stability import interval_cycles, timeout_cycles
+from ohmloop.plan.stability import interval_cycles, mismatched_loops, nominal_loop, settling, timeout_cycles
 from ohmloop_hdl.config import CONFIGS, ChipConfig, config_named
 from ohmloop_hdl.fixed import MANTISSA_BITS
 from ohmloop_hdl.sequencer.traps import TrapCause
@@ -82,8 +82,9 @@ class Sample:
             stuck = tuple((int(rng.integers(2)), int(rng.integers(n)), int(rng.integers(n)), int(rng.integers(c + 1)))
                           for _ in range(count))
         self.die = Die.sample(config, self.params, stuck)
-        slowest = self._slowest(self.codes, self.bandwidth)
-        self.tau = -1.0 / slowest if slowest < 0 else float(rng.integers(1, 3000))
+        taus = self._taus()
+        settling_taus = [tau for tau in taus if math.isfinite(tau)]
+        self.tau = max(settling_taus) if settling_taus else float(rng.integers(1, 3000))
         self.mantissas = rng.integers(-(1 << MANTISSA_BITS - 1) + 1, 1 << MANTISSA_BITS - 1, n)
         self.mantissas[rng.integers(n)] = (1 << MANTISSA_BITS - 1) - 1
         interval = interval_cycles(self.tau, 1)
@@ -169,6 +170,12 @@ class Sample:
             if -1.0 / 200 < slowest < -1e-6:
                 return codes
 
+    def _taus(self) -> list[float]:
+        """Slowest time constants of the chip without mismatch and of the draws of the planner, clocks."""
+        loops = [nominal_loop(self.codes, self.config, REFERENCE),
+                 *mismatched_loops(self.codes, self.config, REFERENCE)]
+        return [settling(A, L, REFERENCE, self.bandwidth).time_constant_cycles for A, L in loops]
+
     def _slowest(self, codes: np.ndarray, bandwidth: int = 0) -> float:
         """Largest real part of a mode, a clock, on the chip without mismatch."""
         A, L = loop_matrices(planes_of(codes, self.config), Die(self.config, REFERENCE))
@@ -223,7 +230,8 @@ def main():
     if options.json:
         options.json.write_text(json.dumps(tally, indent=2) + "\n")
     if silent:
-        raise NotSolvedError(f"{len(silent)} answers were silently wrong, the first: {silent[0][0]}, seed {silent[0][1]}")
+        kind, at = silent[0]
+        raise NotSolvedError(f"{len(silent)} answers were silently wrong, the first: {kind}, seed {at}")
 
 
 if __name__ == "__main__":

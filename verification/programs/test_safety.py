@@ -5,10 +5,10 @@ import random
 
 import numpy as np
 import pytest
-from verification.programs import safety
 
 from ohmloop.analog.macro import NumpyMacro
 from ohmloop_hdl.config import CONFIGS
+from verification.programs import safety
 
 
 def seed_of_this_run() -> int:

@@ -64,14 +64,17 @@ class RulePoint:
     worst: float
 
 
-def settling_rule_picture(path: str | PathLike[str], points: list[RulePoint], time_ratios: list[float],
+def settling_rule_picture(path: str | PathLike[str], points: list[RulePoint], time_ratios: list[list[float]],
                           title: str) -> None:
-    """Write one PNG: what is left over D/tau with its bound, a panel a tolerance; measured over predicted time."""
+    """Write one PNG: what is left over D/tau with its bound, a panel a tolerance; measured over predicted time.
+
+    ``time_ratios``: of random drives, and of drives of the slowest mode.
+    """
     tolerances = sorted({point.tolerance for point in points})
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTH_IN, 7.2), dpi=DPI, layout=ConstrainedLayoutEngine(h_pad=0.07))
         figure.suptitle(title, fontsize=13.0, fontweight="bold", wrap=True)
-        upper, lower = figure.subfigures(2, 1, height_ratios=(3.0, 2.2))
+        upper, lower = figure.subfigures(2, 1, height_ratios=(3.0, 2.2), squeeze=False)[:, 0]
         for axes, tolerance in zip(upper.subplots(1, len(tolerances), sharey=True, squeeze=False)[0], tolerances,
                                    strict=True):
             group = [point for point in points if point.tolerance == tolerance]
@@ -87,7 +90,8 @@ def settling_rule_picture(path: str | PathLike[str], points: list[RulePoint], ti
         upper.axes[0].set_ylabel("left, LSB")
         upper.axes[-1].legend(fontsize=9.0)
         axes = lower.subplots()
-        axes.hist(time_ratios, bins=40, color=_EFFECT)
+        axes.hist(time_ratios, bins=40, stacked=True, color=[_EFFECT, COLOURS[1]], label=["random", "slowest mode"])
+        axes.legend(fontsize=9.0)
         axes.set_xlabel("measured settling time over predicted")
         axes.set_ylabel("loops")
         write(figure, path)
