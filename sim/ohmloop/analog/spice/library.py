@@ -1,8 +1,12 @@
 """libngspice in this process: one transient that advances exactly as far as it is asked to, then waits.
 
-ngspice runs in a thread of its own. Before every step it asks how far it may go; once it stands at the time that was
-asked for, the question is not answered until the next :meth:`Simulation.advance`. Its state is global, so that one
-transient at a time is all that a process has: a new one ends the one before, whose owner is then told so.
+ngspice runs in a thread of Python's (in one of its own every call back would cost ten times as much). Before every step
+it asks how far it may go; once it stands at the time that was asked for, the question is not answered until the next
+:meth:`Simulation.advance`. Its state is global, so that one transient at a time is all that a process has: a new one
+ends the one before, whose owner is then told so.
+
+A transient can only be halted from outside in a thread of ngspice's own. Here it ends because its sources give another
+voltage each time they are asked, so that no step, however short, can be solved.
 """
 
 import ctypes
@@ -30,12 +34,14 @@ SLIVER_S = 1e-12
 NEVER_S = 1.0
 """Nominal end of every transient, far beyond what anyone waits for."""
 
+DISTURBANCE_V = 1e6
+"""By how much a source differs from what it gave last, once the transient is to end."""
+
 WAIT_S = 600.0
 """Longest wait for ngspice before it counts as lost."""
 
 _text = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_void_p)
 _exit = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_bool, ctypes.c_bool, ctypes.c_int, ctypes.c_void_p)
-_running = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_bool, ctypes.c_int, ctypes.c_void_p)
 _source = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_double), ctypes.c_double, ctypes.c_char_p,
                            ctypes.c_int, ctypes.c_void_p)
 _sync = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_double, ctypes.POINTER(ctypes.c_double), ctypes.c_double, ctypes.c_int,
@@ -74,12 +80,14 @@ class Simulation:
         self._index: dict[bytes, int] = {}
         self._time_s = self._target_s = self._changed_s = 0.0
         self._from_V = self._to_V = np.zeros(0)
-        self._waiting = self._leaving = self._exited = False
+        self._waiting = self._leaving = False
+        self._thread = threading.Thread()
+        self._alive = False
+        self._disturbance_V = 0.0
         # Kept for as long as ngspice may call them.
-        self._calls = (_text(self._on_text), _exit(self._on_exit), _source(self._on_source), _sync(self._on_sync),
-                       _running(self._on_running))
-        text, leave, source, sync, running = self._calls
-        self._library.ngSpice_Init(text, None, leave, None, None, running, None)
+        self._calls = (_text(self._on_text), _exit(self._on_exit), _source(self._on_source), _sync(self._on_sync))
+        text, leave, source, sync = self._calls
+        self._library.ngSpice_Init(text, None, leave, None, None, None, None)
         self._library.ngSpice_Init_Sync(source, None, sync, ctypes.byref(ctypes.c_int(0)), None)
 
     def start(self, owner: object, circuit: str, nodes: Sequence[str], sources: Sequence[str], levels_V: Array,
@@ -113,8 +121,9 @@ class Simulation:
                 f".tran {step_s!r} {NEVER_S!r} 0 {step_s!r} uic".encode(), b".end"]
         if self._library.ngSpice_Circ((ctypes.c_char_p * (len(deck) + 1))(*deck, None)):
             raise SpiceError(self._failure("refuses the circuit"))
-        self._alive = True
-        self._command("bg_run")
+        self._waiting, self._alive = False, True
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
         self._wait()
 
     def advance(self, owner: object, time_s: float) -> None:
@@ -152,11 +161,21 @@ class Simulation:
         with self._stand:
             self._waiting = False
             self._stand.notify_all()
-        if self._library.ngSpice_running():
-            self._command("bg_halt")
+        self._thread.join(WAIT_S)
+        if self._thread.is_alive():
+            raise SpiceError(self._failure("did not end"))
         self._leaving = False
         for command in ("destroy all", "remcirc"):
             self._command(command)
+
+    def _run(self) -> None:
+        self._command("run")
+        self._stopped()
+
+    def _stopped(self) -> None:
+        with self._stand:
+            self._alive = False
+            self._stand.notify_all()
 
     def _check(self, owner: object) -> None:
         if owner is not self._owner:
@@ -168,7 +187,7 @@ class Simulation:
     def _wait(self) -> None:
         """Until ngspice stands where it was sent."""
         with self._stand:
-            done = self._stand.wait_for(lambda: self._waiting or self._exited or not self._alive, WAIT_S)
+            done = self._stand.wait_for(lambda: self._waiting or not self._alive, WAIT_S)
         if not done:
             raise SpiceError(self._failure(f"did not get to {self._target_s:g} s in {WAIT_S:g} s"))
         if not self._waiting:
@@ -179,27 +198,21 @@ class Simulation:
         said = [line for line in self._said if "error" in line.lower() or "small" in line] or list(self._said)
         return f"libngspice {what}: {said[-1] if said else 'it said nothing'}"
 
-    # Called by ngspice, in its own thread but for texts
-
-    _alive = True
+    # Called by ngspice
 
     def _on_text(self, text: bytes, *_) -> int:
         self._said.append(text.decode(errors="replace").partition(" ")[2].strip())
         return 0
 
     def _on_exit(self, *_) -> int:
-        with self._stand:
-            self._exited = True
-            self._stand.notify_all()
-        return 0
-
-    def _on_running(self, stopped: bool, *_) -> int:
-        with self._stand:
-            self._alive = not stopped
-            self._stand.notify_all()
+        self._stopped()
         return 0
 
     def _on_source(self, volts, time_s: float, name: bytes, *_) -> int:
+        if self._leaving:
+            self._disturbance_V += DISTURBANCE_V
+            volts[0] = self._disturbance_V
+            return 0
         i = self._index[name]
         part = min(max((time_s - self._changed_s) / RAMP_S, 0.0), 1.0)
         volts[0] = self._from_V[i] + (self._to_V[i] - self._from_V[i]) * part
