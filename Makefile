@@ -13,7 +13,7 @@ BIN := .venv/bin
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sim verilog registers test lockstep buses streams equivalence convergence area lint docs doctor lock clean
+.PHONY: help setup sim verilog registers test lockstep buses streams equivalence convergence spice area lint docs doctor lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -48,6 +48,9 @@ equivalence: setup ## long campaign, codes and clocks of both simulators against
 
 convergence: setup ## long campaign, iterations and clocks of the programs: [CONFIG=chip64] [ARGS="--engine verilator"]
 	@$(BIN)/python -m verification.programs.convergence --config $(CONFIG) $(ARGS)
+
+spice: setup ## make the fixtures of ngspice anew, compare with the kept ones and with numpy: [ARGS=--write]
+	@$(BIN)/python -m verification.spice.fixtures $(ARGS)
 
 area: setup ## what each block takes on an ECP5: [CONFIG=chip64]
 	@$(BIN)/python scripts/area.py --config $(CONFIG)

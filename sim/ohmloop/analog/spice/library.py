@@ -72,7 +72,6 @@ class Simulation:
         except OSError as error:
             raise SpiceError(f"libngspice: {error}") from None
         self._library.ngGet_Vec_Info.restype = ctypes.POINTER(_Vector)
-        self._library.ngSpice_running.restype = ctypes.c_bool
         self._said: deque[str] = deque(maxlen=20)
         self._stand = threading.Condition()
         self._owner: object = None
@@ -155,13 +154,14 @@ class Simulation:
 
     def end(self) -> None:
         """End the transient, if there is one, and forget its circuit."""
-        if self._owner is None:
+        if not self._nodes:
             return
-        self._owner, self._leaving = None, True
+        self._owner, self._nodes, self._leaving = None, [], True
         with self._stand:
             self._waiting = False
             self._stand.notify_all()
-        self._thread.join(WAIT_S)
+        if self._thread.is_alive():
+            self._thread.join(WAIT_S)
         if self._thread.is_alive():
             raise SpiceError(self._failure("did not end"))
         self._leaving = False
