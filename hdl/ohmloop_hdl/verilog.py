@@ -133,11 +133,13 @@ def write_project(config: ChipConfig, out: Path, host: str = "axil") -> list[Pat
     """Write everything a simulator or a synthesis flow needs for ``config`` into the folder ``out``.
 
     The chip, the black box and the empty shell of the macro and the real-number macro with its checker, the Verilator
-    waivers of generated code, and ``files.f``, the list of simulation sources (relative to its own folder). Returns the paths written.
+    waivers of generated code, and ``files.f``, the list of simulation sources (relative to its own folder). Returns
+    the paths written.
     """
     out.mkdir(parents=True, exist_ok=True)
     texts = {f"{TOP}.v": chip_verilog(config, host)}
-    for package, names in (("ohmloop_hdl.macro", (*MACRO_SOURCES, MACRO_SHELL, BLACK_BOX)), ("ohmloop_hdl", (WAIVERS,))):
+    macro = (*MACRO_SOURCES, MACRO_SHELL, BLACK_BOX)
+    for package, names in (("ohmloop_hdl.macro", macro), ("ohmloop_hdl", (WAIVERS,))):
         texts |= {name: files(package).joinpath(name).read_text() for name in names}
     texts["files.f"] = "".join(f"{name}\n" for name in (WAIVERS, *MACRO_SOURCES, f"{TOP}.v"))
     for name, text in texts.items():

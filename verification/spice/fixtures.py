@@ -1,8 +1,8 @@
 """Fixtures of ngspice: made anew, compared with what the repository keeps, and with the numpy macro.
 
-Run as ``make spice``; with ``ARGS=--write`` the kept ones are replaced. One JSON file a circuit in ``kept/``: SHA-256 of
-the netlist, version of ngspice, DC outputs, settling time, a few points of the trajectory. The last line sums up. Exit
-code 1 where a fixture is not what is kept, or numpy is further off than the limits of
+Run as ``make spice``; with ``ARGS=--write`` the kept ones are replaced. One JSON file a circuit in ``kept/``: SHA-256
+of the netlist, version of ngspice, DC outputs, settling time, a few points of the trajectory. The last line sums up.
+Exit code 1 where a fixture is not what is kept, or numpy is further off than the limits of
 :mod:`verification.spice.measure`.
 """
 

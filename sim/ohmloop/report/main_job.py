@@ -97,8 +97,8 @@ def run_main_job(config: ChipConfig, matrix: Path | None, out: Path, *, analog: 
                  json_file: Path | None = None, macro: str = "sv") -> list[EngineRun]:
     """Solve a system on Icarus and on Verilator, print the table, write waveform, saved view and picture to ``out``.
 
-    ``matrix``: a file, or the heat plate. ``analog``: :meth:`AnalogParams.reference` unless given. ``macro``: the body in
-    the simulators, one of :data:`MACROS`; the golden machine predicts with the numpy macro whatever it is, and from
+    ``matrix``: a file, or the heat plate. ``analog``: :meth:`AnalogParams.reference` unless given. ``macro``: the body
+    in the simulators, one of :data:`MACROS`; the golden machine predicts with the numpy macro whatever it is, and from
     ngspice codes within one LSB are accepted. A simulator that is not installed is named in one line and left out.
 
     Errors: :class:`InputError` for a matrix that cannot be planned, :class:`NotSolvedError` when the chip traps or a
@@ -238,7 +238,7 @@ def _table(system: System, rows: list[EngineRun]) -> Table:
     for row in rows:
         table.add_column(row.engine, justify="right")
     table.add_row("codes equal to golden", *(f"{row.codes_equal} of {row.codes_total}" for row in rows))
-    if any(row.codes_near < row.codes_total for row in rows):
+    if any(row.codes_equal < row.codes_total for row in rows):
         table.add_row("  within 1 LSB, without scans that clip",
                       *(f"{row.codes_near} of {row.codes_judged}" for row in rows))
     table.add_row("relative error against float64", *(_percent(row.relative_error) for row in rows))

@@ -83,7 +83,7 @@ def read_raw(data: bytes) -> Plot:
     """A raw file of one analysis with real vectors, binary, as ngspice writes it."""
     header, _, body = data.partition(b"Binary:\n")
     lines = header.decode().splitlines()
-    fields = dict(line.partition(": ")[::2] for line in lines)
+    fields = {name: value for name, _, value in (line.partition(": ") for line in lines)}
     count, points = int(fields["No. Variables"]), int(fields["No. Points"])
     vectors = tuple(line.split()[1].lower() for line in lines[-count:])
     return Plot(fields["Plotname"], vectors, np.frombuffer(body, "<f8", count * points).reshape(points, count))

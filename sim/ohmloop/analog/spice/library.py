@@ -10,6 +10,7 @@ voltage each time they are asked, so that no step, however short, can be solved.
 """
 
 import ctypes
+import random
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -35,9 +36,10 @@ NEVER_S = 1.0
 """Nominal end of every transient, far beyond what anyone waits for."""
 
 DISTURBANCE_V = 1e6
-"""By how much a source differs from what it gave last, once the transient is to end."""
+"""Range of the voltages that sources give once the transient is to end. Drawn at random: what grows steadily counts as
+converged as soon as its steps are small beside it."""
 
-WAIT_S = 600.0
+WAIT_S = 300.0
 """Longest wait for ngspice before it counts as lost."""
 
 _text = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_void_p)
@@ -82,7 +84,7 @@ class Simulation:
         self._waiting = self._leaving = False
         self._thread = threading.Thread()
         self._alive = False
-        self._disturbance_V = 0.0
+        self._random = random.Random(0)
         # Kept for as long as ngspice may call them.
         self._calls = (_text(self._on_text), _exit(self._on_exit), _source(self._on_source), _sync(self._on_sync))
         text, leave, source, sync = self._calls
@@ -210,8 +212,7 @@ class Simulation:
 
     def _on_source(self, volts, time_s: float, name: bytes, *_) -> int:
         if self._leaving:
-            self._disturbance_V += DISTURBANCE_V
-            volts[0] = self._disturbance_V
+            volts[0] = self._random.uniform(-DISTURBANCE_V, DISTURBANCE_V)
             return 0
         i = self._index[name]
         part = min(max((time_s - self._changed_s) / RAMP_S, 0.0), 1.0)
