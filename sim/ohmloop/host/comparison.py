@@ -24,7 +24,8 @@ class Comparison:
 
     ``codes_near`` of ``codes_judged`` are within one LSB, in scans that were not predicted to clip; ``same_trap``: how
     the run ended. It is what a body can be held to that computes differently. Behind a clip, bodies that stop at their
-    rails have other outputs than those that are only looked at there.
+    rails have other outputs than those that are only looked at there. Scans are compared in order, so that this is for
+    programs with one analogue instruction.
     """
 
     codes_equal: int
