@@ -13,7 +13,7 @@ BIN := .venv/bin
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sim verilog registers test lockstep buses streams equivalence convergence calibration safety settling area lint docs doctor lock clean
+.PHONY: help setup sim verilog registers test lockstep buses streams equivalence convergence calibration safety settling spice area lint docs doctor lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -57,6 +57,9 @@ safety: setup ## long campaign, chips that should fail must say so: [CONFIG=lab]
 
 settling: setup ## measured settling against the prediction and the rule against its bound: [ARGS="--out DIR"]
 	@$(BIN)/python -m verification.programs.settling $(ARGS)
+
+spice: setup ## make the fixtures of ngspice anew, compare with the kept ones and with numpy: [ARGS=--write]
+	@$(BIN)/python -m verification.spice.fixtures $(ARGS)
 
 area: setup ## what each block takes on an ECP5: [CONFIG=chip64]
 	@$(BIN)/python scripts/area.py --config $(CONFIG)

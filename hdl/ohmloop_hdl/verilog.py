@@ -23,6 +23,9 @@ MACRO = "ohmloop_macro"
 MACRO_SOURCES = ("ohmloop_macro.sv", "ohmloop_contract.sv")
 """The real-number body and the checker that rides along in it."""
 
+MACRO_SHELL = "ohmloop_shell.sv"
+"""The macro without a body, in place of the first of :data:`MACRO_SOURCES`, for one that drives it from outside."""
+
 BLACK_BOX = "blackbox.v"
 """The macro for a synthesis flow: pins and nothing else."""
 
@@ -129,12 +132,14 @@ def _single_woken(module: str) -> str:
 def write_project(config: ChipConfig, out: Path, host: str = "axil") -> list[Path]:
     """Write everything a simulator or a synthesis flow needs for ``config`` into the folder ``out``.
 
-    The chip, the black box of the macro and the real-number macro with its checker, the Verilator waivers of generated
-    code, and ``files.f``, the list of simulation sources (relative to its own folder). Returns the paths written.
+    The chip, the black box and the empty shell of the macro and the real-number macro with its checker, the Verilator
+    waivers of generated code, and ``files.f``, the list of simulation sources (relative to its own folder). Returns
+    the paths written.
     """
     out.mkdir(parents=True, exist_ok=True)
     texts = {f"{TOP}.v": chip_verilog(config, host)}
-    for package, names in (("ohmloop_hdl.macro", (*MACRO_SOURCES, BLACK_BOX)), ("ohmloop_hdl", (WAIVERS,))):
+    macro = (*MACRO_SOURCES, MACRO_SHELL, BLACK_BOX)
+    for package, names in (("ohmloop_hdl.macro", macro), ("ohmloop_hdl", (WAIVERS,))):
         texts |= {name: files(package).joinpath(name).read_text() for name in names}
     texts["files.f"] = "".join(f"{name}\n" for name in (WAIVERS, *MACRO_SOURCES, f"{TOP}.v"))
     for name, text in texts.items():

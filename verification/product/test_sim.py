@@ -169,3 +169,18 @@ def test_interrupt_ends_everything(tmp_path: Path):
     assert (process.returncode, error) == (130, "ohmloop: interrupted\n")
     left = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, text=True).stdout
     assert left == "", "a build or a simulation goes on"
+
+
+@pytest.mark.parametrize(("macro", "least"), [("numpy", 1.0), ("spice", 0.5)])
+def test_other_bodies_of_the_macro(tmp_path: Path, macro: str, least: float):
+    """ngspice differs where a scan clips, and by a code at a threshold."""
+    runs, shown = run_sim(tmp_path, "--config", "tiny", "--macro", macro)
+    for run in runs:
+        assert run["agrees"] and run["codes_near"] == run["codes_judged"] > 0
+        assert run["codes_equal"] >= least * run["codes_total"]
+    assert ("within 1 LSB" in shown) == any(run["codes_equal"] < run["codes_total"] for run in runs)
+
+
+def test_an_unknown_macro_is_refused(tmp_path: Path):
+    done = ohmloop("sim", "--macro", "vhdl", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (2, "ohmloop: macro must be one of sv, numpy, spice, not 'vhdl'\n")

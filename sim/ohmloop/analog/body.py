@@ -95,7 +95,7 @@ class MacroBody:
         self.samples = self.closings = 0
         levels_V = die.adc_V
         self._thresholds_V = levels_V if len(levels_V) == 1 else np.repeat(levels_V, config.mux_steps, axis=0)
-        self._start_V = np.where(START_PATTERN * np.arange(n) >> 7 & 1, START_V, -START_V)
+        self._start_V = start_V(n)
         self._codes = faults(die.stuck, np.zeros((2, n, n), dtype=np.int64))
         self._bandwidth = 0
         self._closed = self._multiply = self._frozen = self._zeroed = False
@@ -326,6 +326,11 @@ class MacroBody:
     def _dac_codes(self, pins: MacroInputs) -> NDArray[np.int64]:
         config = self.die.config
         return unpack(pins.dac, config.size, config.dac_bits, signed=True)
+
+
+def start_V(size: int) -> Array:
+    """Outputs (N,) in volts that a loop starts from when it closes."""
+    return np.where(START_PATTERN * np.arange(size) >> 7 & 1, START_V, -START_V)
 
 
 def feedback_ratio(size: int, feedback: int) -> float:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pickle
 import shutil
 import tempfile
 import threading
@@ -14,9 +15,9 @@ from ohmloop.analog.cells import Die
 from ohmloop.engines.cosim import run_bench, waves_of
 from ohmloop.engines.operations import Operation, Result, Script, drive
 from ohmloop.engines.trace import Trace
-from ohmloop.errors import OhmloopError
+from ohmloop.errors import InputError, OhmloopError
 from ohmloop_hdl.config import ChipConfig
-from ohmloop_hdl.verilog import MACRO_SOURCES, TOP, WAIVERS, write_project
+from ohmloop_hdl.verilog import MACRO_SHELL, MACRO_SOURCES, TOP, WAIVERS, write_project
 
 SOCKET_VARIABLE = "OHMLOOP_SOCKET"
 """Environment variable that tells the bench where its operations come from."""
@@ -24,6 +25,15 @@ SOCKET_VARIABLE = "OHMLOOP_SOCKET"
 VIOLATIONS = {"ohmloop_contract": ["violations"]}
 """Signals below the top that the bench reads: the count of the passive checker of the macro contract."""
 
+BODY_VARIABLE, DIE_VARIABLE = "OHMLOOP_BODY", "OHMLOOP_DIE"
+"""Environment variables that tell the bench which Python body answers the pins of the macro, one of :data:`BODIES`, and
+the file that holds its die, pickled; without them the macro is SystemVerilog."""
+
+BODIES = ("numpy", "spice")
+"""Python bodies of the macro."""
+
+SHELL = {"ohmloop_macro": ["inputs", "edges", "sense", "above", "clipped"]}
+"""Signals of the empty macro that a Python body reads and drives."""
 
 BUILDS_VARIABLE = "OHMLOOP_BUILDS"
 """Environment variable with the folder that keeps builds of simulators; ``build/cosim`` unless set."""
@@ -42,8 +52,9 @@ class SimulatorEngine:
     """A chip in a simulator that runs in a process of its own; operations go to it one by one.
 
     The simulation is the generated Verilog around the real-number macro, driven through AXI4-Lite; nothing analogue is
-    computed in Python. Simulated time stands still between operations. Use as a context manager: leaving it ends the
-    simulation, checks that the passive checkers saw nothing, and raises what went wrong inside.
+    computed in Python unless ``body`` asks for it. Simulated time stands still between operations. Use as a context
+    manager: leaving it ends the simulation, checks that the passive checkers saw nothing, and raises what went wrong
+    inside.
 
     Parameters
     ----------
@@ -57,14 +68,20 @@ class SimulatorEngine:
         Record a waveform, :attr:`waveform` after the end.
     macro : Path, optional
         SystemVerilog body in place of the real-number macro; it loads the file that the die writes.
+    body : str, optional
+        A Python body in its place, one of :data:`BODIES`: the same numpy macro that the golden machine has, or ngspice.
     """
 
-    def __init__(self, name: str, die: Die, work: Path, *, waves: bool = False, macro: Path | None = None):
+    def __init__(self, name: str, die: Die, work: Path, *, waves: bool = False, macro: Path | None = None,
+                 body: str | None = None):
+        if body is not None and (body not in BODIES or macro is not None):
+            raise InputError(f"body must be one of {', '.join(BODIES)} and stand alone, not {body!r} with {macro}")
         self.name = name
         self.die = die
         self.work = work
         self.waves = waves
         self.macro = macro
+        self.body = body
         self.waveform: Path | None = None
         self._failure: BaseException | None = None
         self._connection: Connection | None = None
@@ -125,19 +142,26 @@ class SimulatorEngine:
         try:
             macro_file = self.die.write_file(self._folder / "macro.hex")
             sources = {path.name: path for path in write_project(self.die.config, self._folder / "verilog")}
-            if self.macro is not None:
+            environment, public = {SOCKET_VARIABLE: str(address)}, VIOLATIONS
+            if self.body is not None:
+                sources[MACRO_SOURCES[0]] = sources[MACRO_SHELL]
+                die_file = self._folder / "die.pickle"
+                die_file.write_bytes(pickle.dumps(self.die))
+                environment |= {BODY_VARIABLE: self.body, DIE_VARIABLE: str(die_file)}
+                public = VIOLATIONS | SHELL
+            elif self.macro is not None:
                 sources[MACRO_SOURCES[0]] = self.macro
             results = run_bench(
                 self.name,
-                sources=[path for name, path in sources.items() if name.endswith(".sv") or name == f"{TOP}.v"],
+                sources=[sources[name] for name in (*MACRO_SOURCES, f"{TOP}.v")],
                 toplevel=TOP,
                 test_module="ohmloop.engines.simulator_bench",
                 work=self.work,
-                env={SOCKET_VARIABLE: str(address)},
+                env=environment,
                 plusargs=[f"+ohmloop_macro={macro_file}"],
                 waves=self.waves,
                 waivers=sources[WAIVERS],
-                public=VIOLATIONS,
+                public=public,
                 cancel=self._cancelled,
             )
             if self.waves:

@@ -11,6 +11,7 @@ from cocotb.triggers import ClockCycles, FallingEdge, First, RisingEdge, SimTime
 from cocotb.utils import get_sim_time
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp, AxiStreamBus, AxiStreamSink, AxiStreamSource
 
+from ohmloop.engines.attached_macro import attach, body_asked_for
 from ohmloop.engines.operations import Connect, Operation, Read, Receive, Send, WaitHalt, Write
 from ohmloop.engines.simulator import connect_to_driver
 from ohmloop.engines.trace import Trace, TraceDecoder
@@ -151,6 +152,9 @@ async def serve(dut: Any):
     """Answers requests until the driver hangs up; then no checker may have seen a breach."""
     connection = connect_to_driver()
     config, clock_ps = connection.recv()
+    body = body_asked_for()
+    if body is not None:
+        attach(body, dut.macro, dut.clk)
     Clock(dut.clk, clock_ps, "ps").start()
     dut.rst.value = 1
     server = Server(dut, config, clock_ps)

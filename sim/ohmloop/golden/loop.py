@@ -119,7 +119,8 @@ class LoopModel:
             self.clock.spend(Phase.CONVERT, cycles.scan_cycles(config) - cycles.JUDGE)
             raw, margin_lsb = self.macro.convert()
             codes = result_codes(raw, config)
-            self.clock.run.scans.append(Scan(clock, held_V, codes, margin_lsb, len(self.clock.run.retired)))
+            self.clock.run.scans.append(Scan(clock, held_V, codes, margin_lsb, len(self.clock.run.retired),
+                                             bool(clipped.any())))
             self.events[Event.SAMPLED] += 1
             self.events[Event.CONVERTED] += config.size
             self.clock.spend(Phase.CONVERT, cycles.JUDGE)

@@ -13,13 +13,15 @@ from ohmloop_hdl.sequencer.traps import TrapCause
 @dataclass
 class Scan:
     """One scan of all outputs: clocks since closing, held voltages (N,), stored codes (N,), smallest distance (N,) in
-    LSB of any decision from its threshold, and after how many retired instructions of the run."""
+    LSB of any decision from its threshold, after how many retired instructions of the run, and whether an amplifier was
+    at a rail."""
 
     clock: int
     held_V: np.ndarray
     codes: np.ndarray
     margin_lsb: np.ndarray
     after: int = 0
+    clipped: bool = False
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from ohmloop.analog.macro import NumpyMacro
 from ohmloop.analog.params import AnalogParams
 from ohmloop.engines import tools
 from ohmloop.engines.cosim import ENGINES
-from ohmloop.engines.simulator import SimulatorEngine, builds_folder
+from ohmloop.engines.simulator import BODIES, SimulatorEngine, builds_folder
 from ohmloop.engines.trace import Trace
 from ohmloop.ensembles import grid_of, heat
-from ohmloop.errors import NotSolvedError
+from ohmloop.errors import InputError, NotSolvedError
 from ohmloop.golden.convert import input_codes
 from ohmloop.golden.machine import Machine
 from ohmloop.golden.run import Run
@@ -37,6 +37,9 @@ HOT_EDGE, SOURCE_TERM = 1.0, 0.1
 """Heat plate: temperature of the left edge (the others are at 0) and heat put into the middle, in the same unit."""
 
 OUTPUTS_SHOWN = 4
+
+MACROS = ("sv", *BODIES)
+"""Bodies of the macro: SystemVerilog, or a Python body on the pins."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ class EngineRun:
     size: int
     codes_equal: int
     codes_total: int
+    codes_near: int
+    codes_judged: int
     ties: int
     relative_error: float | None
     relative_error_digital: float | None
@@ -89,16 +94,21 @@ def system_from_file(path: Path) -> System:
 
 
 def run_main_job(config: ChipConfig, matrix: Path | None, out: Path, *, analog: AnalogParams | None = None,
-                 json_file: Path | None = None) -> list[EngineRun]:
+                 json_file: Path | None = None, macro: str = "sv") -> list[EngineRun]:
     """Solve a system on Icarus and on Verilator, print the table, write waveform, saved view and picture to ``out``.
 
-    ``matrix``: a file, or the heat plate. ``analog``: :meth:`AnalogParams.reference` unless given. A simulator that is
-    not installed is named in one line and left out.
+    ``matrix``: a file, or the heat plate. ``analog``: :meth:`AnalogParams.reference` unless given. ``macro``: the body
+    in the simulators, one of :data:`MACROS`; the golden machine predicts with the numpy macro whatever it is, and from
+    ngspice codes within one LSB are accepted. A simulator that is not installed is named in one line and left out.
 
     Errors: :class:`InputError` for a matrix that cannot be planned, :class:`NotSolvedError` when the chip traps or a
     simulator disagrees with the golden machine, after the table.
     """
     console = Console()
+    if macro not in MACROS:
+        raise InputError(f"macro must be one of {', '.join(MACROS)}, not {macro!r}")
+    if macro == "spice":
+        tools.find("libngspice")
     params = analog or AnalogParams.reference()
     system = system_from_file(matrix) if matrix else heat_plate(config)
     plan = plan_system(system.matrix, config, params)
@@ -114,12 +124,13 @@ def run_main_job(config: ChipConfig, matrix: Path | None, out: Path, *, analog: 
     for folder in (out, *([json_file.parent] if json_file else [])):
         folder.mkdir(parents=True, exist_ok=True)
     with console.status("building and simulating on " + " and ".join(engines)):
-        results = _simulate_all(engines, die, job, out)
+        results = _simulate_all(engines, die, job, out, macro)
 
     solution = unscale(plan, rhs, predicted.mantissas, predicted.exponent)
     rows, failures = [], []
     for name, (outcome, trace) in zip(engines, results, strict=True):
         comparison = compare(outcome, trace, predicted, run)
+        agrees = comparison.near if macro == "spice" else comparison.explained
         x = None if outcome.status.trap else unscale(plan, rhs, outcome.mantissas, outcome.exponent)
         rows.append(EngineRun(
             engine=name,
@@ -127,14 +138,16 @@ def run_main_job(config: ChipConfig, matrix: Path | None, out: Path, *, analog: 
             size=plan.n,
             codes_equal=comparison.codes_equal,
             codes_total=comparison.codes_total,
+            codes_near=comparison.codes_near,
+            codes_judged=comparison.codes_judged,
             ties=comparison.ties,
             relative_error=None if x is None else relative_error(x, system.exact),
             relative_error_digital=None if x is None else relative_error(x, digital),
             clock_cycles=outcome.status.cycles,
             phases={phase.name.lower(): trace.phases[phase] for phase in Phase if phase != Phase.IDLE},
-            agrees=comparison.explained,
+            agrees=agrees,
         ))
-        if not comparison.explained:
+        if not agrees:
             failures.append(f"{name} does not do what the golden machine predicts")
         elif outcome.status.trap:
             failures.append(f"{name} trapped: {outcome.status.trap.name.lower()}")
@@ -189,9 +202,10 @@ def _engines(console: Console) -> list[str]:
     return found
 
 
-def _simulate_all(names: list[str], die: Die, job: Job, out: Path) -> list[tuple[Outcome, Trace]]:
+def _simulate_all(names: list[str], die: Die, job: Job, out: Path, macro: str) -> list[tuple[Outcome, Trace]]:
     """The job on all engines at once, a waveform from the first; when one fails, or on Ctrl-C, all end."""
-    engines = [SimulatorEngine(name, die, builds_folder(), waves=name == names[0]) for name in names]
+    body = None if macro == "sv" else macro
+    engines = [SimulatorEngine(name, die, builds_folder(), waves=name == names[0], body=body) for name in names]
     with ThreadPoolExecutor(len(engines)) as pool:
         futures = [pool.submit(_simulate, engine, job) for engine in engines]
         try:
@@ -224,6 +238,9 @@ def _table(system: System, rows: list[EngineRun]) -> Table:
     for row in rows:
         table.add_column(row.engine, justify="right")
     table.add_row("codes equal to golden", *(f"{row.codes_equal} of {row.codes_total}" for row in rows))
+    if any(row.codes_equal < row.codes_total for row in rows):
+        table.add_row("  within 1 LSB, without scans that clip",
+                      *(f"{row.codes_near} of {row.codes_judged}" for row in rows))
     table.add_row("relative error against float64", *(_percent(row.relative_error) for row in rows))
     table.add_row("  against a digital solve at equal precision",
                   *(_percent(row.relative_error_digital) for row in rows))

@@ -121,3 +121,27 @@ def test_outcomes_are_the_same_when_everything_is():
             dict(scalars={1: Scalar(8, 0)}), dict(scalars={1: Scalar(7, 1)}), dict(scalars={}),
             dict(objects=((1, 2, 3), (4, 5, 7))), dict(objects=((1, 2, 3),)), dict(objects=((4, 5, 6), (1, 2, 3)))):
         assert not outcome().same(outcome(**changes)) and not outcome(**changes).same(outcome()), changes
+
+
+@pytest.mark.parametrize(("codes", "near_by", "judged", "near"), [
+    ([[2, 2, 2, 2], [2, 2, 2, 2]], 8, 8, True),
+    ([[1, 3, 2, 2], [2, 2, 3, 2]], 8, 8, True),
+    ([[2, 2, 2, 2], [2, 2, 2, 4]], 7, 8, False),
+    ([[2, 2, 2, 2]], 8, 8, True),                       # settled a scan earlier
+    ([[2, 2, 2, 2], [2, 2, 2, 3], [2, 2, 2, 3]], 12, 12, True),
+    ([[2, 2, 2, 2], [2, 2, 2, 3], [2, 2, 2, 4]], 11, 12, False),
+    ([], 0, 0, False),
+])
+def test_codes_within_one_lsb(codes: list[list[int]], near_by: int, judged: int, near: bool):
+    outcome, run = predicted()
+    found = compare(outcome, seen(*codes), outcome, run)
+    assert (found.codes_near, found.codes_judged, found.near) == (near_by, judged, near)
+
+
+def test_a_scan_that_clips_is_not_held_to_its_codes_and_another_trap_is_no_agreement():
+    outcome, run = predicted()
+    run.scans[0].clipped = True
+    found = compare(outcome, seen([127, 9, 0, 0], [2, 2, 2, 2]), outcome, run)
+    assert (found.codes_near, found.codes_judged, found.near) == (4, 4, True)
+    trapped = replace(outcome, status=replace(outcome.status, trap=TrapCause.CLIP))
+    assert not compare(trapped, seen([2, 2, 2, 2], [2, 2, 2, 2]), outcome, run).near

@@ -1,0 +1,1 @@
+"""The loop as a circuit for ngspice: the reference that the other bodies are compared with."""
