@@ -4,7 +4,8 @@ Classes of samples, on a configuration, with the reference macro:
 
 * *unstable*: random matrices whose loop has a growing mode, closed anyway, with a random interval;
 * *barely stable*: matrices moved along their diagonal until the slowest mode decays in hundreds to a million clocks,
-  closed with the interval that a planner asks for, who knows the nominal chip and its draws, not the chip at hand;
+  closed with the interval that the planner asks for, which knows the nominal chip and its draws, not the chip at hand;
+  it refuses those that do not settle on every draw, and these are only counted;
 * *stuck cells*: matrices that a plan holds well, on chips with one to a tenth of N stuck cells.
 
 Each runs ``solve``. An answer is *wrong* where some code is further from the settled outputs of this very chip, or of
@@ -83,8 +84,8 @@ class Sample:
                           for _ in range(count))
         self.die = Die.sample(config, self.params, stuck)
         taus = self._taus()
-        settling_taus = [tau for tau in taus if math.isfinite(tau)]
-        self.tau = max(settling_taus) if settling_taus else float(rng.integers(1, 3000))
+        self.refused = kind == "barely stable" and math.isinf(max(taus))
+        self.tau = max(taus) if math.isfinite(max(taus)) else float(rng.integers(1, 3000))
         self.mantissas = rng.integers(-(1 << MANTISSA_BITS - 1) + 1, 1 << MANTISSA_BITS - 1, n)
         self.mantissas[rng.integers(n)] = (1 << MANTISSA_BITS - 1) - 1
         interval = interval_cycles(self.tau, 1)
@@ -94,7 +95,9 @@ class Sample:
                                        bad_limit=int(rng.integers(2)) * 2 * n)
 
     def verdict(self) -> str:
-        """``right``, what flagged it, or ``silent``."""
+        """``right``, what flagged it, or ``silent``; ``refused`` without a run where no plan would be made."""
+        if self.refused:
+            return "refused"
         machine = Machine(self.config, NumpyMacro(self.die))
         job = Job(self.codes, self.settings, program("solve"), {SOURCE: (self.mantissas, 0)})
         outcome, run = predict(machine, job)
