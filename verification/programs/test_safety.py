@@ -22,7 +22,7 @@ def test_no_answer_is_silently_wrong(config: str, count: int):
     tally, silent = safety.campaign(CONFIGS[config], count, seed_of_this_run())
     assert silent == []
     assert tally["unstable"]["trap clip"] > 0.8 * tally["unstable"].total()
-    assert tally["barely stable"]["refused"] < 0.9 * tally["barely stable"].total()
+    assert tally["barely stable"]["right"] > 0
     assert tally["stuck cells"]["right"] < 0.5 * tally["stuck cells"].total()
     assert sum(counts.total() for counts in tally.values()) == count
 
