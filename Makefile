@@ -13,7 +13,7 @@ BIN := .venv/bin
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sim verilog registers test lockstep buses streams equivalence convergence calibration safety settling spice area lint docs doctor lock clean
+.PHONY: help setup sim verilog registers test lockstep buses streams equivalence convergence calibration safety settling spice effects area lint docs doctor lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -60,6 +60,9 @@ settling: setup ## measured settling against the prediction and the rule against
 
 spice: setup ## make the fixtures of ngspice anew, compare with the kept ones and with numpy: [ARGS=--write]
 	@$(BIN)/python -m verification.spice.fixtures $(ARGS)
+
+effects: setup ## each imperfection in every body, beside its formula: [ARGS="--json FILE"]
+	@$(BIN)/python -m verification.spice.effects $(ARGS)
 
 area: setup ## what each block takes on an ECP5: [CONFIG=chip64]
 	@$(BIN)/python scripts/area.py --config $(CONFIG)

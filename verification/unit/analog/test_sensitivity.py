@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from verification.spice.effects import ALONE
 from verification.unit.analog.test_macro import programmed
 
 from ohmloop.analog.body import feedback_ratio
@@ -19,24 +20,6 @@ CHIP64 = CONFIGS["chip64"]
 IDEAL = AnalogParams.ideal()
 PLATE = (heat(64) * 3).astype(int)
 DAC = np.random.default_rng(3).integers(-8, 9, 64)
-
-ALONE = {
-    "gain": (dict(gain_dB=70.0), 0.02),
-    "offset": (dict(offset_sigma_V=1e-3), 1e-9),
-    "offset without auto-zero": (dict(offset_sigma_V=1e-3, autozero_residue=1.0), 1e-9),
-    "parasitic load": (dict(gain_dB=70.0, gpar_S=30e-6), 0.03),
-    "mismatch": (dict(mismatch_sigma=0.002), 0.03),
-    "gradient": (dict(gradient_sigma=0.002), 0.03),
-    "bits": (dict(bit_sigma=0.002), 0.03),
-    "negative rails": (dict(inverter_sigma=0.002), 0.03),
-    "wires": (dict(wire_ohm=2.0), 0.05),
-    "input converters": (dict(dac_element_sigma=0.05), 1e-9),
-    "temperature": (dict(temperature_C=67.0, offset_drift_V_per_C=0.0), 0.01),
-    "drift of offsets": (dict(temperature_C=67.0, cell_drift_per_C=0.0, gbw_drift_per_C=0.0), 1e-9),
-    "supply": (dict(supply_V=1.1), 1e-9),
-}
-"""Changes to the ideal chip, and what second order may leave of the formula, as a part of the effect."""
-
 
 def settled(params: AnalogParams) -> np.ndarray:
     """Outputs of the plate after auto-zero and a long wait."""
