@@ -70,18 +70,18 @@ def sim(
                                                        "left out.")] = None,
     config: Config = "chip64",
     out: Out = Path("build/sim"),
-    ideal: Annotated[bool, typer.Option("--ideal", help="An ideal analogue half instead of the reference.")] = False,
+    analog: Annotated[str, typer.Option("--chip", help="The analogue chip: reference, detailed (with wires and slew) "
+                                        "or ideal; a .csv of parameters; a measured chip (.npz or folder).",
+                                        metavar="NAME|PATH")] = "reference",
     macro: Annotated[str, typer.Option(help="Body of the analogue half: sv (in the simulator itself), numpy, or spice "
                                             "(ngspice in lock-step; codes within 1 LSB agree).")] = "sv",
     json: Annotated[Path | None, typer.Option(help="Also write the table as a list of runs.", metavar="FILE")] = None,
 ):
     """Solve a system on the simulated chip, on every simulator found, and compare with the golden machine."""
     chip = config_named(config)
-    from ohmloop.analog.params import AnalogParams
     from ohmloop.report.main_job import run_main_job
 
-    analog = AnalogParams.ideal() if ideal else AnalogParams.reference()
-    run_main_job(chip, matrix, out, analog=analog, json_file=json, macro=macro)
+    run_main_job(chip, matrix, out, chip=analog, json_file=json, macro=macro)
 
 
 @app.command("macro-check")

@@ -76,7 +76,7 @@ def test_saved_view_names_signals_of_the_waveform(tmp_path: Path):
 
 
 def test_ideal_chip_is_closer_to_arithmetic(tmp_path: Path):
-    ideal, _ = run_sim(tmp_path, "--config", "tiny", "--ideal")
+    ideal, _ = run_sim(tmp_path, "--config", "tiny", "--chip", "ideal")
     assert all(run["relative_error_digital"] < 1e-12 for run in ideal)
 
 
@@ -150,7 +150,8 @@ def test_paths_that_cannot_be_written_are_refused(tmp_path: Path):
 def test_a_trap_is_said_and_the_table_still_written(tmp_path: Path):
     """A loop that the planner lets pass and whose answer does not fit any range: exit code 3, null for its errors."""
     np.save(tmp_path / "steep.npy", np.array([[255.0, -255.0], [-254.0, 255.0]]))
-    done = ohmloop("sim", tmp_path / "steep.npy", "--config", "chip64hp", "--ideal", "--json", "x.json", cwd=tmp_path)
+    done = ohmloop("sim", tmp_path / "steep.npy", "--config", "chip64hp", "--chip", "ideal", "--json", "x.json",
+                   cwd=tmp_path)
     assert done.returncode == 3 and done.stderr.count("\n") == 1, done.stderr
     assert "clip" in done.stderr
 

@@ -134,7 +134,8 @@ def main():
     options = parser.parse_args()
     config, console = config_named(options.config), Console()
     with tempfile.TemporaryDirectory() as folder:
-        effects = [measure(name, config, Path(folder)) for name in track(ALONE, "effects", console=console, transient=True)]
+        names = track(ALONE, "effects", console=console, transient=True)
+        effects = [measure(name, config, Path(folder)) for name in names]
     bodies = list(effects[0].by_body_V)
     table = Table("effect", "formula", *bodies, title_justify="left",
                   title=f"Change of the outputs, heat plate of {config.size} points, part of the outputs")

@@ -182,7 +182,7 @@ class Die:
         if codes is None:
             words.append(0)
         else:
-            A, L = loop_matrices(planes_of(codes, self.config), self)
+            A, L = loop_matrices(faults(self.stuck, planes_of(codes, self.config)), self)
             words += [n, *_words(A), *_words(L if L.ndim == 1 else L.sum(axis=1))]
         words.append(len(self.stuck))
         for cell in self.stuck:

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ohmloop.analog.cells import Die
-from ohmloop.analog.params import AnalogParams
+from ohmloop.analog.params import PRESETS, AnalogParams
 from ohmloop.analog.tables import number, numbered_lines, open_archive
 from ohmloop.errors import InputError
 from ohmloop_hdl.config import ChipConfig
@@ -59,6 +59,20 @@ def _quantities(config: ChipConfig) -> tuple[_Quantity, ...]:
         _Quantity("dac_V", "dac.csv", ("dac", "code"), (n, inputs), (0, -inputs // 2)),
         _Quantity("adc_V", "adc.csv", ("adc", "code"), (config.adcs, outputs), (0, -outputs // 2)),
     )
+
+
+def die_named(chip: str, config: ChipConfig) -> Die:
+    """The chip that a user means: drawn from a design, by name (:data:`~ohmloop.analog.params.PRESETS`) or from a
+    ``.csv`` of parameters, or measured (:func:`read_die`)."""
+    if chip in PRESETS:
+        return Die.sample(config, PRESETS[chip]())
+    path = Path(chip)
+    if not path.exists():
+        raise InputError(f"chip: must be {', '.join(PRESETS)}, a .csv of parameters, or a measured chip "
+                         f"(.npz or folder); there is no {chip!r}")
+    if path.suffix == ".csv":
+        return Die.sample(config, AnalogParams.from_file(path))
+    return read_die(path, config)
 
 
 def read_die(path: str | Path, config: ChipConfig) -> Die:

@@ -281,6 +281,9 @@ class AnalogParams:
         return cls(gain_dB=math.inf, node_capacitance_F=0.0, offset_sigma_V=0.0, mismatch_sigma=0.0, read_noise_V=0.0)
 
 
+PRESETS = {"reference": AnalogParams.reference, "detailed": AnalogParams.detailed, "ideal": AnalogParams.ideal}
+"""Designs by name."""
+
 NOMINAL_C, NOMINAL_SUPPLY_V = 27.0, 1.2
 """Temperature and supply at which all figures hold."""
 

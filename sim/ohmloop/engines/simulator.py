@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
 from ohmloop.analog.cells import Die
 from ohmloop.engines.cosim import run_bench, waves_of
 from ohmloop.engines.operations import Operation, Result, Script, drive
@@ -70,13 +72,16 @@ class SimulatorEngine:
         SystemVerilog body in place of the real-number macro; it loads the file that the die writes.
     body : str, optional
         A Python body in its place, one of :data:`BODIES`: the same numpy macro that the golden machine has, or ngspice.
+    effective_codes : np.ndarray, optional
+        (N, N) signed codes whose effective matrix, wires included, the SystemVerilog body takes for its cells.
     """
 
     def __init__(self, name: str, die: Die, work: Path, *, waves: bool = False, macro: Path | None = None,
-                 body: str | None = None):
+                 body: str | None = None, effective_codes: np.ndarray | None = None):
         if body is not None and (body not in BODIES or macro is not None):
             raise InputError(f"body must be one of {', '.join(BODIES)} and stand alone, not {body!r} with {macro}")
         self.name = name
+        self.effective_codes = effective_codes
         self.die = die
         self.work = work
         self.waves = waves
@@ -140,7 +145,11 @@ class SimulatorEngine:
     def _simulate(self):
         address = self._folder / "socket"
         try:
-            macro_file = self.die.write_file(self._folder / "macro.hex")
+            macro_file = self._folder / "macro.hex"
+            if self.effective_codes is None:
+                self.die.write_file(macro_file)
+            else:
+                self.die.write_file(macro_file, self.effective_codes)
             sources = {path.name: path for path in write_project(self.die.config, self._folder / "verilog")}
             environment, public = {SOCKET_VARIABLE: str(address)}, VIOLATIONS
             if self.body is not None:

@@ -11,10 +11,11 @@ a root of unity, which is not stable in solve mode.
 
 **Offset of an output.** The arrays hold the matrix that will be solved, for offsets come out multiplied by A^-1 L. Half
 the sum of the codes of two drives of opposite sign is the offset. ``INV cal`` does the same with no drive at all, and
-so knows it to half an LSB only; a dozen small drives that differ spread the rounding, and the mean is good to a tenth.
+so knows it to half an LSB only; a dozen small drives that differ by eighths of an LSB spread the rounding, and the mean
+is good to a tenth.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from ohmloop.analog.params import AnalogParams
 from ohmloop.engines.operations import Script
 from ohmloop.errors import NotSolvedError
 from ohmloop.golden.assembler import assemble
+from ohmloop.golden.settings import Settings
 from ohmloop.host.device import Device
 from ohmloop.host.system import settings_of
 from ohmloop.plan.planner import plan_system
@@ -30,8 +32,8 @@ from ohmloop_hdl.config import ChipConfig
 from ohmloop_hdl.fixed import GAIN_BITS, GAIN_FRACTION, MANTISSA_BITS, OFFSET_BITS, OFFSET_FRACTION
 from ohmloop_hdl.sequencer.traps import TrapCause
 
-PLUS, MINUS, OF_PLUS, OF_MINUS = 1, 2, 3, 4
-"""Vector registers of a measurement: the two drives, and what INV makes of them."""
+DRIVE, READING = 1, 2
+"""Vector registers of a measurement: the drive, and what INV makes of it."""
 
 GAIN_DRIVES = 8
 """Drives of each sign for the gains, from 56 to 78 % of full scale: a converter 15 % off does not clip."""
@@ -39,11 +41,13 @@ GAIN_DRIVES = 8
 OFFSET_DRIVES = 12
 """Drives of each sign for the offsets."""
 
+OFFSET_RANGE = 3
+"""Drive range in which offsets are measured: a step of the drive is an eighth of what it is in the first."""
+
 _PROGRAM = f"""
         PROG
         HALT 0
-        INV  v{OF_PLUS}, v{PLUS}
-        INV  v{OF_MINUS}, v{MINUS}
+        INV  v{READING}, v{DRIVE}
         HALT 0
 """
 _PROGRAM_ARRAYS, _MEASURE = 0, 2
@@ -83,13 +87,13 @@ def calibrate(device: Device, plan: Plan, params: AnalogParams, seed: int = 1) -
 def measure_gains(device: Device, params: AnalogParams) -> Script[np.ndarray]:
     """Gains (adcs,) UQ1.15 that make all converters read what the drives say."""
     config = device.config
-    yield from _prepare(device, plan_system(np.eye(config.size), config, params))
+    settings = yield from _prepare(device, plan_system(np.eye(config.size), config, params))
     half = 1 << config.dac_bits - 1
     drives = np.unique(np.linspace(0.56 * half, 0.78 * half, GAIN_DRIVES).astype(np.int64))
     read = np.zeros(config.size)
     for drive in drives:
-        plus, minus = yield from _pair(device, np.full(config.size, drive))
-        read += (plus - minus) / 2
+        for sign in (1, -1):
+            read += sign / 2 * (yield from _codes(device, settings, sign * np.full(config.size, drive)))
     per_converter = read.reshape(config.adcs, config.mux_steps).mean(axis=1)
     wanted = drives.sum() * 2.0 ** (config.adc_bits - config.dac_bits)
     with np.errstate(divide="ignore"):
@@ -103,39 +107,39 @@ def measure_gains(device: Device, params: AnalogParams) -> Script[np.ndarray]:
 def measure_offsets(device: Device, plan: Plan, seed: int = 1) -> Script[np.ndarray]:
     """Offsets (N,) in 1/16 LSB of the outputs with the plan's matrix in the arrays."""
     config, rng = device.config, np.random.default_rng(seed)
-    yield from _prepare(device, plan)
+    settings = replace((yield from _prepare(device, plan)), drive_range=OFFSET_RANGE)
     used = np.arange(config.size) < plan.n
     # Small drives: outputs move by some codes, and stay in range even where the inverse is large.
-    largest = max(2, (1 << config.dac_bits - 1) >> 5)
+    largest = max(2, (1 << config.dac_bits - 1) >> 2)
     total = np.zeros(config.size)
     for _ in range(OFFSET_DRIVES):
-        plus, minus = yield from _pair(device, np.where(used, rng.integers(-largest, largest + 1, config.size), 0))
-        total += (plus + minus) / 2
+        drive = np.where(used, rng.integers(-largest, largest + 1, config.size), 0)
+        for sign in (1, -1):
+            total += (yield from _codes(device, settings, sign * drive)) / 2
     limit = (1 << OFFSET_BITS - 1) - 1
     return np.clip(np.rint(total / OFFSET_DRIVES * (1 << OFFSET_FRACTION)), -limit, limit).astype(np.int64)
 
 
-def _prepare(device: Device, plan: Plan) -> Script[None]:
-    """A plan's matrix in the arrays, nothing corrected."""
+def _prepare(device: Device, plan: Plan) -> Script[Settings]:
+    """A plan's matrix in the arrays, nothing corrected; the settings it runs with."""
+    settings = settings_of(plan, device.config)
     yield from device.ready()
-    yield from device.configure(settings_of(plan, device.config))
+    yield from device.configure(settings)
     yield from Corrections.none(device.config).load(device)
     yield from device.load_program(assemble(_PROGRAM))
     yield from device.load_codes(np.asarray(plan.codes))
     yield from _run(device, _PROGRAM_ARRAYS)
+    return settings
 
 
-def _pair(device: Device, drive: np.ndarray) -> Script[tuple[np.ndarray, np.ndarray]]:
-    """Codes (N,) of a drive (N,) in DAC codes and of minus that drive."""
-    mantissas = drive << MANTISSA_BITS - device.config.dac_bits
-    for vector, sign in ((PLUS, 1), (MINUS, -1)):
-        yield from device.load_vector(vector, sign * mantissas, 0)
+def _codes(device: Device, settings: Settings, drive: np.ndarray) -> Script[np.ndarray]:
+    """Codes (N,) that INV makes of a drive (N,) in DAC codes."""
+    # Again each time: ranges move by themselves.
+    yield from device.configure(settings)
+    yield from device.load_vector(DRIVE, drive << MANTISSA_BITS - device.config.dac_bits, 0)
     yield from _run(device, _MEASURE)
-    codes = []
-    for vector in (OF_PLUS, OF_MINUS):
-        result, _ = yield from device.read_vector(vector)
-        codes.append((result >> MANTISSA_BITS - device.config.adc_bits).astype(float))
-    return codes[0], codes[1]
+    mantissas, _ = yield from device.read_vector(READING)
+    return (mantissas >> MANTISSA_BITS - device.config.adc_bits).astype(float)
 
 
 def _run(device: Device, entry: int) -> Script[None]:

@@ -1,6 +1,7 @@
 """The main job: one system through the generated Verilog on every simulator at hand, checked against prediction."""
 
 import json
+import math
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from rich.table import Table
 from ohmloop import readers
 from ohmloop.analog.cells import Die
 from ohmloop.analog.macro import NumpyMacro
-from ohmloop.analog.params import AnalogParams
+from ohmloop.analog.measured import die_named
 from ohmloop.engines import tools
 from ohmloop.engines.cosim import ENGINES
 from ohmloop.engines.simulator import BODIES, SimulatorEngine, builds_folder
@@ -93,13 +94,15 @@ def system_from_file(path: Path) -> System:
     return System(path.name, matrix, matrix @ np.ones(len(matrix)))
 
 
-def run_main_job(config: ChipConfig, matrix: Path | None, out: Path, *, analog: AnalogParams | None = None,
+def run_main_job(config: ChipConfig, matrix: Path | None, out: Path, *, chip: str = "reference",
                  json_file: Path | None = None, macro: str = "sv") -> list[EngineRun]:
     """Solve a system on Icarus and on Verilator, print the table, write waveform, saved view and picture to ``out``.
 
-    ``matrix``: a file, or the heat plate. ``analog``: :meth:`AnalogParams.reference` unless given. ``macro``: the body
-    in the simulators, one of :data:`MACROS`; the golden machine predicts with the numpy macro whatever it is, and from
-    ngspice codes within one LSB are accepted. A simulator that is not installed is named in one line and left out.
+    ``matrix``: a file, or the heat plate. ``chip``: a design or a measured chip
+    (:func:`~ohmloop.analog.measured.die_named`). ``macro``: the body in the simulators, one of :data:`MACROS`; the
+    golden machine predicts with the numpy macro whatever it is. Codes within one LSB are accepted from ngspice, and
+    from the SystemVerilog body on a chip with wires or slew, which it takes as an effective matrix or not at all. A
+    simulator that is not installed is named in one line and left out.
 
     Errors: :class:`InputError` for a matrix that cannot be planned, :class:`NotSolvedError` when the chip traps or a
     simulator disagrees with the golden machine, after the table.
@@ -109,13 +112,13 @@ def run_main_job(config: ChipConfig, matrix: Path | None, out: Path, *, analog: 
         raise InputError(f"macro must be one of {', '.join(MACROS)}, not {macro!r}")
     if macro == "spice":
         tools.find("libngspice")
-    params = analog or AnalogParams.reference()
+    die = die_named(chip, config)
+    params = die.params
     system = system_from_file(matrix) if matrix else heat_plate(config)
     plan = plan_system(system.matrix, config, params)
     engines = _engines(console)
     rhs = scale_rhs(system.b, config)
     job = solve_job(plan, rhs, config)
-    die = Die.sample(config, params)
     machine = Machine(config, NumpyMacro(die))
     predicted, run = predict(machine, job)
     digital = digital_solve(plan, system.b, config)
@@ -126,11 +129,12 @@ def run_main_job(config: ChipConfig, matrix: Path | None, out: Path, *, analog: 
     with console.status("building and simulating on " + " and ".join(engines)):
         results = _simulate_all(engines, die, job, out, macro)
 
+    near = macro == "spice" or macro == "sv" and (params.wire_ohm > 0 or math.isfinite(params.slew_V_per_s))
     solution = unscale(plan, rhs, predicted.mantissas, predicted.exponent)
     rows, failures = [], []
     for name, (outcome, trace) in zip(engines, results, strict=True):
         comparison = compare(outcome, trace, predicted, run)
-        agrees = comparison.near if macro == "spice" else comparison.explained
+        agrees = comparison.near if near else comparison.explained
         x = None if outcome.status.trap else unscale(plan, rhs, outcome.mantissas, outcome.exponent)
         rows.append(EngineRun(
             engine=name,
@@ -205,7 +209,8 @@ def _engines(console: Console) -> list[str]:
 def _simulate_all(names: list[str], die: Die, job: Job, out: Path, macro: str) -> list[tuple[Outcome, Trace]]:
     """The job on all engines at once, a waveform from the first; when one fails, or on Ctrl-C, all end."""
     body = None if macro == "sv" else macro
-    engines = [SimulatorEngine(name, die, builds_folder(), waves=name == names[0], body=body) for name in names]
+    engines = [SimulatorEngine(name, die, builds_folder(), waves=name == names[0], body=body,
+                               effective_codes=job.codes if die.params.wire_ohm else None) for name in names]
     with ThreadPoolExecutor(len(engines)) as pool:
         futures = [pool.submit(_simulate, engine, job) for engine in engines]
         try:
