@@ -229,20 +229,25 @@ def conductances(codes: NDArray, die: Die) -> Array:
 
 
 def loop_matrices(codes: NDArray, die: Die) -> tuple[Array, Array]:
-    """Loop matrix A (N, N) and row load L, both over G0, of magnitude codes (2, N, N).
+    """Loop matrix A and row load L of magnitude codes (2, N, N) on a chip; see :func:`matrices_of`."""
+    return matrices_of(conductances(codes, die), die.rail_gain, die.params)
 
-    Without wires A_ij = (G+_ij - (1 + eps_j) G-_ij)/G0 and L_i = (sum_j (G+_ij + G-_ij) + Gin + Gpar)/G0, L (N,).
-    With them, A and L (N, N) are those of the exact mesh (:mod:`ohmloop.analog.wires`). Gin counts as G0 whatever the
-    drive range: the part of the input branch that does not drive is tied to the reference.
+
+def matrices_of(conductance: Array, rail_gain: Array, params: AnalogParams) -> tuple[Array, Array]:
+    """Loop matrix A (N, N) and row load L, both over G0, of cell conductances over G0 (2, N, N).
+
+    Without wires A_ij = (G+_ij - (1 + eps_j) G-_ij)/G0 and L_i = (sum_j (G+_ij + G-_ij) + Gin + Gpar)/G0, L (N,),
+    with 1 + eps_j = ``rail_gain`` (N,). With them, A and L (N, N) are those of the exact mesh
+    (:mod:`ohmloop.analog.wires`). Gin counts as G0 whatever the drive range: the part of the input branch that does
+    not drive is tied to the reference.
     """
-    params = die.params
-    plus, minus = conductances(codes, die)
+    plus, minus = conductance
     branch = 1.0 + params.gpar_S / params.g0_S
     if params.wire_ohm == 0.0:
-        return plus - die.rail_gain * minus, (plus + minus).sum(axis=-1) + branch
+        return plus - rail_gain * minus, (plus + minus).sum(axis=-1) + branch
     wire = params.wire_ohm * params.g0_S
     (forward_plus, load_plus), (forward_minus, load_minus) = mesh(plus, wire), mesh(minus, wire)
-    return forward_plus - die.rail_gain * forward_minus, load_plus + load_minus + branch * np.eye(len(plus))
+    return forward_plus - rail_gain * forward_minus, load_plus + load_minus + branch * np.eye(len(plus))
 
 
 def planes_of(signed_codes: NDArray, config: ChipConfig) -> NDArray[np.int64]:

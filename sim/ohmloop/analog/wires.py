@@ -13,8 +13,6 @@ sum_j F_ij V_j - sum_k D_ik e_k with F (N, N) and D (N, N). Without resistance F
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix
-from scipy.sparse.linalg import splu
 
 Array = NDArray[np.floating]
 
@@ -29,28 +27,34 @@ def mesh(conductance: Array, wire: float) -> tuple[Array, Array]:
     wire : float
         Resistance of a stretch of wire times G0, above 0.
     """
-    n = len(conductance)
-    crossing = np.arange(n * n).reshape(n, n)
-    row_wire, column_wire = crossing, n * n + crossing
-    g = 1.0 / wire
-    # Branches between unknown nodes: along row wires, along column wires, through cells that conduct.
-    cells = np.nonzero(conductance)
-    start = np.concatenate([row_wire[:, 1:].ravel(), column_wire[1:].ravel(), row_wire[cells]])
-    end = np.concatenate([row_wire[:, :-1].ravel(), column_wire[:-1].ravel(), column_wire[cells]])
-    branch = np.concatenate([np.full(2 * n * (n - 1), g), conductance[cells]])
-    ends = np.concatenate([row_wire[:, 0], column_wire[0]])
-    diagonal = np.bincount(np.concatenate([start, end, ends]),
-                           np.concatenate([branch, branch, np.full(2 * n, g)]), 2 * n * n)
-    everywhere = np.arange(2 * n * n)
-    laplacian = coo_matrix((np.concatenate([-branch, -branch, diagonal]),
-                            (np.concatenate([start, end, everywhere]), np.concatenate([end, start, everywhere]))))
-    # Drive one row end after the other with 1 V: by reciprocity its currents say both F and D.
-    drive = np.zeros((2 * n * n, n))
-    drive[row_wire[:, 0], np.arange(n)] = g
-    inside = splu(laplacian.tocsc()).solve(drive)
-    forward = g * inside[column_wire[0]].T
-    load = g * (np.eye(n) - inside[row_wire[:, 0]])
-    return forward, load
+    n, g = len(conductance), 1.0 / wire
+    every = np.arange(n)
+    # Row wires, all at once: each is a chain of crossings whose first one also reaches the summing node.
+    chains = np.zeros((n, n, n))
+    chains[:, every, every] = conductance + 2.0 * g
+    chains[:, -1, -1] -= g
+    chains[:, every[1:], every[:-1]] = chains[:, every[:-1], every[1:]] = -g
+    inside = np.linalg.inv(chains)
+    # What is left are the crossings on the column wires, row after row: a block tridiagonal system. It is driven by one
+    # summing node after the other at 1 V; by reciprocity the currents say both F and D.
+    blocks = -conductance[:, :, None] * inside * conductance[:, None, :]
+    blocks[:, every, every] += conductance + 2.0 * g
+    blocks[-1, every, every] -= g
+    drives = np.zeros((n, n, n))
+    drives[every, :, every] = g * conductance * inside[:, :, 0]
+    # Blocks are diagonally dominant: their inverses are as good as factors, and quicker to apply.
+    inverses = np.empty((n, n, n))
+    inverses[0] = np.linalg.inv(blocks[0])
+    for row in range(1, n):
+        inverses[row] = np.linalg.inv(blocks[row] - g * g * inverses[row - 1])
+        drives[row] += g * inverses[row - 1] @ drives[row - 1]
+    crossings = np.zeros((n + 1, n, n))
+    for row in reversed(range(n)):
+        crossings[row] = inverses[row] @ (drives[row] + g * crossings[row + 1])
+    forward = g * crossings[0].T
+    first = np.einsum("ij,ijk->ik", inside[:, 0] * conductance, crossings[:n])
+    first[every, every] += g * inside[:, 0, 0]
+    return forward, g * (np.eye(n) - first)
 
 
 def first_order(conductance: Array, wire: float) -> Array:

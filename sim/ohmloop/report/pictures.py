@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ohmloop.errors import InputError
 
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 11.0,
     "axes.titlesize": 11.0,
@@ -29,8 +29,8 @@ _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "ohmloop",
 }
 _CHIP, _EXACT, _ERROR = "#0b5fa5", "#9a9a9a", "#b5361c"
-_OUTPUTS = ("#0b5fa5", "#d9822b", "#2e8540", "#7b4fa0", "#b5361c", "#4a4a4a")
-_WIDTH_IN, _DPI = 6.4, 150
+COLOURS = ("#0b5fa5", "#d9822b", "#2e8540", "#7b4fa0", "#b5361c", "#4a4a4a")
+WIDTH_IN, DPI = 6.4, 150
 _SI = ((1.0, "s"), (1e-3, "ms"), (1e-6, "\N{MICRO SIGN}s"), (1e-9, "ns"))
 
 
@@ -65,8 +65,8 @@ def solution_picture(path: str | PathLike[str], x: np.ndarray, x_exact: np.ndarr
     _check(x, x_exact, grid, settling)
     upper = 2.8 if grid else 4.2
     height = 0.6 + upper + (2.7 if settling else 0.0)
-    with rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH_IN, height), dpi=_DPI, layout=ConstrainedLayoutEngine(h_pad=0.07))
+    with rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH_IN, height), dpi=DPI, layout=ConstrainedLayoutEngine(h_pad=0.07))
         figure.suptitle(title, fontsize=13.0, fontweight="bold", wrap=True)
         heights = (upper, 2.7) if settling else (upper,)
         parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False).ravel()
@@ -76,7 +76,7 @@ def solution_picture(path: str | PathLike[str], x: np.ndarray, x_exact: np.ndarr
             _lines(parts[0], x, x_exact)
         if settling:
             _settling(parts[1].subplots(), settling)
-        _write(figure, path)
+        write(figure, path)
 
 
 Curve = np.ndarray
@@ -93,15 +93,15 @@ def convergence_picture(path: str | PathLike[str], panels: dict[str, dict[str, l
     Errors: :class:`InputError` when there is nothing to draw, too many programs, or the file cannot be written.
     """
     programs = list(next(iter(panels.values()), {}))
-    if not 1 <= len(programs) <= len(_OUTPUTS) or any(list(curves) != programs for curves in panels.values()):
-        raise InputError(f"picture: panels must have the same 1 to {len(_OUTPUTS)} programs")
+    if not 1 <= len(programs) <= len(COLOURS) or any(list(curves) != programs for curves in panels.values()):
+        raise InputError(f"picture: panels must have the same 1 to {len(COLOURS)} programs")
     rows = -(-len(panels) // 2)
-    with rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH_IN, 0.8 + 2.6 * rows), dpi=_DPI, layout=ConstrainedLayoutEngine(h_pad=0.07))
+    with rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH_IN, 0.8 + 2.6 * rows), dpi=DPI, layout=ConstrainedLayoutEngine(h_pad=0.07))
         figure.suptitle(title, fontsize=13.0, fontweight="bold", wrap=True)
         grid = figure.subplots(rows, min(2, len(panels)), sharey=True, squeeze=False).ravel()
         for axes, (name, curves) in zip(grid, panels.items(), strict=False):
-            for colour, program in zip(_OUTPUTS, programs, strict=False):
+            for colour, program in zip(COLOURS, programs, strict=False):
                 for number, curve in enumerate(curves[program]):
                     axes.plot(curve[:, 0] / 1000, curve[:, 1], color=colour, linewidth=1.0, alpha=0.7,
                               label=program if number == 0 else None)
@@ -116,10 +116,11 @@ def convergence_picture(path: str | PathLike[str], panels: dict[str, dict[str, l
         grid[0].set_ylabel("relative residual")
         handles, labels = grid[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(programs))
-        _write(figure, path)
+        write(figure, path)
 
 
-def _write(figure: Figure, path: str | PathLike[str]) -> None:
+def write(figure: Figure, path: str | PathLike[str]) -> None:
+    """Write a figure as PNG without time or version in it; :class:`InputError` where it cannot be written."""
     try:
         figure.savefig(path, format="png", metadata={"Software": None})
     except OSError as error:
@@ -134,9 +135,9 @@ def _check(x: np.ndarray, x_exact: np.ndarray, grid: tuple[int, int] | None, set
         raise InputError(f"picture: a grid of {grid[0]} x {grid[1]} does not hold {len(x)} values")
     if settling:
         shape, allowed = settling.volts_V.shape, (len(settling.times_s), len(settling.labels))
-        if shape != allowed or not 1 <= len(settling.labels) <= len(_OUTPUTS):
+        if shape != allowed or not 1 <= len(settling.labels) <= len(COLOURS):
             raise InputError(f"picture: settling volts must be of shape (times, labels) = {allowed} with "
-                             f"1 to {len(_OUTPUTS)} labels, not {shape}")
+                             f"1 to {len(COLOURS)} labels, not {shape}")
 
 
 def _plates(part, x: np.ndarray, x_exact: np.ndarray, grid: tuple[int, int]) -> None:
@@ -182,7 +183,7 @@ def _settling(axes: Axes, trace: SettlingTrace) -> None:
     """Outputs against time; sample instants as dashed lines."""
     scale, unit = _time_unit(float(np.max(trace.times_s)))
     for column, label in enumerate(trace.labels):
-        axes.plot(trace.times_s / scale, trace.volts_V[:, column], color=_OUTPUTS[column], linewidth=1.6, label=label)
+        axes.plot(trace.times_s / scale, trace.volts_V[:, column], color=COLOURS[column], linewidth=1.6, label=label)
     for number, instant in enumerate(trace.samples_s):
         axes.axvline(instant / scale, color="#4a4a4a", linewidth=1.0, linestyle=(0, (4, 3)),
                      label="sample" if number == 0 else None)
