@@ -22,8 +22,8 @@ from verification.lockstep.hash_macro import BODY, HashDie, HashMacro, HashSetti
 from verification.lockstep.rounds import EndlessSource, Round, RoundMaker, loaded, mark_wrong
 from verification.plan import measured_points, never_hit, read_plan
 
-from ohmloop.analog.body import MacroBody
 from ohmloop.analog.cells import Die
+from ohmloop.analog.macro import NumpyMacro
 from ohmloop.analog.params import AnalogParams
 from ohmloop.command import ends
 from ohmloop.engines.operations import Connect, Read, Receive, Script, Send, Write
@@ -95,7 +95,7 @@ def machine_of(config: ChipConfig, macro: str, seed: int) -> tuple[ObservedMachi
     if macro == "real":
         n = config.size
         die = Die.sample(config, AnalogParams.ideal(), stuck=((0, 0, n - 1, 1), (1, n - 1, 0, 2)))
-        return ObservedMachine(config, MacroBody(die)), die
+        return ObservedMachine(config, NumpyMacro(die)), die
     cells = 65536 // config.size ** 2
     settings = HashSettings(seed=seed, clip=80, never=12, stuck=cells // 8, weak=min(65535, cells))
     die = HashDie.of(config, settings)
