@@ -4,8 +4,10 @@ Dask is imported here only, and only when there is something to compute. It says
 an error of ours, in one line.
 """
 
+import asyncio
 import logging
 import os
+import re
 import signal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -37,8 +39,8 @@ def cluster(scheduler: str | None, workers: int) -> Iterator[Any]:
 
     Errors: :class:`InputError` when there is no scheduler at the address, or it has no worker.
     """
-    # Threads and processes inherit that SIGINT is blocked; one that comes meanwhile waits. The tracker is a process that
-    # multiprocessing would start with the first worker, and then unblock SIGINT.
+    # Threads and processes inherit that SIGINT is blocked; one that comes meanwhile waits. The tracker is a process
+    # that multiprocessing would start with the first worker, and then unblock SIGINT.
     resource_tracker.ensure_running()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -46,7 +48,9 @@ def cluster(scheduler: str | None, workers: int) -> Iterator[Any]:
 
         logging.getLogger("distributed").setLevel(logging.CRITICAL + 1)
         local = None
-        if scheduler is None:
+        if scheduler is not None:
+            _knock(distributed, scheduler)
+        else:
             local = distributed.LocalCluster(
                 n_workers=workers, threads_per_worker=1, processes=True, host="127.0.0.1",
                 dashboard_address=None,  # pyright: ignore[reportArgumentType]
@@ -104,6 +108,23 @@ def default_workers() -> int:
 def _run(task: Task, version: str) -> Measured | None:
     """In the worker; None when its code is another."""
     return measure(task.point, task.first, task.count) if version == code_version() else None
+
+
+def _knock(distributed: Any, scheduler: str) -> None:
+    """Raise :class:`InputError` unless a scheduler answers; a Dask client would wait for ever, and be loud."""
+    async def identity() -> dict:
+        async with distributed.rpc(scheduler, timeout=CONNECT_S) as peer:
+            return await asyncio.wait_for(peer.identity(), CONNECT_S)
+
+    if not re.fullmatch(r"(tcp|tls)://.+:\d{1,5}", scheduler):
+        raise InputError(f"--scheduler must be tcp://HOST:PORT, not {scheduler!r}")
+    try:
+        kind = asyncio.run(identity())["type"]
+    except Exception:  # whatever speaks at that port, and however
+        kind = ""
+    if kind != "Scheduler":
+        raise InputError(f"--scheduler: no Dask scheduler of this version answers at {scheduler} within "
+                         f"{CONNECT_S:g} s")
 
 
 def _connect(distributed: Any, where: Any) -> Any:

@@ -110,9 +110,9 @@ class Store:
         return self._tasks / f"{key}.json"
 
     def _claim(self, manifest: dict[str, str]) -> None:
-        """Take the folder for this sweep, unless another is there."""
+        """Take the folder for this sweep, unless there are results of another."""
         path = self.folder / MANIFEST
-        if path.exists():
+        if path.exists() and any(self._tasks.glob("*.json")):
             try:
                 there = json.loads(path.read_bytes())
                 asked, version, tasks = there["asked"], there["version"], there["tasks"]
@@ -127,8 +127,7 @@ class Store:
         self._tasks.mkdir(exist_ok=True)
         for left in self._tasks.glob(f"*{PART}"):
             left.unlink()
-        if not path.exists():
-            write_whole(path, (json.dumps(manifest, indent=2) + "\n").encode())
+        write_whole(path, (json.dumps(manifest, indent=2) + "\n").encode())
 
 
 def write_whole(path: Path, content: bytes) -> None:
