@@ -79,6 +79,8 @@ def _picture(path: str | PathLike[str], name: str, values: Sequence[float | int 
                                  for column in (curve.middle, curve.low, curve.high))
             axes.plot(x, middle, color=colour, linewidth=1.6, marker="o", markersize=4.0, label=curve.label)
             axes.fill_between(x, low, high, color=colour, alpha=0.16, linewidth=0.0)
+            # A point between two gaps has no band beside it.
+            axes.vlines(x, low, high, color=colour, alpha=0.5, linewidth=1.0)
         if numeric and min(x) > 0.0 and max(x) / min(x) >= LOG_SPAN:
             axes.set_xscale("log")
         axes.set_xticks(x, [f"{values[i]:g}" if not isinstance(values[i], str) else str(values[i]) for i in order])

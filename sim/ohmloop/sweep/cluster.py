@@ -100,6 +100,12 @@ def results(client: Any, tasks: Iterable[Task]) -> Iterator[tuple[Task, Measured
         running.update([submit(task) for task in islice(waiting, 1)])
 
 
+def check_address(scheduler: str | None) -> None:
+    """Raise :class:`InputError` for what is no address of a scheduler."""
+    if scheduler is not None and not re.fullmatch(r"(tcp|tls)://.+:\d{1,5}", scheduler):
+        raise InputError(f"--scheduler must be tcp://HOST:PORT, not {scheduler!r}")
+
+
 def default_workers() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0))
@@ -116,8 +122,6 @@ def _knock(distributed: Any, scheduler: str) -> None:
         async with distributed.rpc(scheduler, timeout=CONNECT_S) as peer:
             return await asyncio.wait_for(peer.identity(), CONNECT_S)
 
-    if not re.fullmatch(r"(tcp|tls)://.+:\d{1,5}", scheduler):
-        raise InputError(f"--scheduler must be tcp://HOST:PORT, not {scheduler!r}")
     try:
         kind = asyncio.run(identity())["type"]
     except Exception:  # whatever speaks at that port, and however

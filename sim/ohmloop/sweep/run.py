@@ -13,7 +13,7 @@ from ohmloop.errors import InputError, InterruptedWorkError
 from ohmloop.report.sweep_pictures import Curve, error_picture, yield_picture
 from ohmloop.sweep import cluster, table
 from ohmloop.sweep.grid import BASES, Grid, build_grid, config_axis, parse_axis, parse_numbers
-from ohmloop.sweep.measure import Measured, planned, task_chips
+from ohmloop.sweep.measure import LEFT_OUT, Measured, planned, task_chips
 from ohmloop.sweep.point import METRICS, Method
 from ohmloop.sweep.store import Store, Task
 from ohmloop.sweep.systems import Source
@@ -90,9 +90,14 @@ def run_sweep(request: Request, out: Path, *, workers: int | None = None, schedu
     console = Console()
     if workers is not None and workers < 1:
         raise InputError(f"--workers must be at least 1, not {workers}")
+    cluster.check_address(scheduler)
     table.check_table(table_file)
     grid, name = request.grid()
     tasks = _tasks(grid, request.chips)
+    if request.metric == "static":
+        for axis in grid.axes:
+            if axis.name in LEFT_OUT:
+                console.print(f"note: --metric static leaves {axis.name} out; --metric chip has it", highlight=False)
     _refuse_the_hopeless(grid, console)
     files = [file for file in (json_file, table_file) if file]
     for folder in (out, *(file.parent for file in files)):
@@ -102,9 +107,9 @@ def run_sweep(request: Request, out: Path, *, workers: int | None = None, schedu
         _compute(store, [task for row in tasks for task in row], scheduler, workers, console)
         rows = _tables(store, grid, tasks, request, out, table_file, json_file)
         console.print(table.shown_table(name, _swept(grid), rows, request.yield_limit))
-        for reason in dict.fromkeys(row.refused for row in rows if row.refused):
+        for reason in dict.fromkeys(row.reason for row in rows if row.reason):
             console.print(f"refused: {reason}", highlight=False)
-        written = _pictures(out, grid, rows, f"{name}, {request.chips} chips a point", request.yield_limit)
+        written = _pictures(out, grid, rows, f"{name}, {rows[0].chips} chips a point", request.yield_limit)
         console.print(" ".join(map(str, ["tables", out / "points.csv", out / "chips.csv",
                                          *(["pictures", *written] if written else [])])), highlight=False)
     return rows

@@ -25,7 +25,7 @@ from ohmloop.sweep.store import write_whole
 CONFIDENCE_SIGMAS = 1.96
 """Of the interval of a yield: 95 %."""
 
-FAILURES = {"clip": "clipped", "unstable": "unstable", "trap": "trapped"}
+FAILURES = {"clip": "clipped", "unstable": "unstable", "trap": "trapped", "refused": "refused"}
 """Columns of chips without an answer, by their title on the terminal."""
 
 _CHIP_COLUMNS = ("system", "chip", "outcome", "error", "error_digital", "drive_range", "clocks")
@@ -35,10 +35,11 @@ _CHIP_COLUMNS = ("system", "chip", "outcome", "error", "error_digital", "drive_r
 class Row:
     """One grid point, all its systems together.
 
-    ``values``: its coordinates. ``chips``: all. ``answered``, ``clipped``, ``unstable``, ``trapped``: how many of them.
+    ``values``: its coordinates. ``chips``: all. ``answered``, ``clipped``, ``unstable``, ``trapped``, ``refused``: how
+    many of them; refused are those of systems that the planner refuses.
     ``error_*``: relative errors, None where no chip answered; ``error_digital``: median against a digital solve.
     ``yield_share`` with its 95 % interval (Wilson). ``clocks``: median, None for ``static``. ``checked``: every loop
-    was looked at for growing modes. ``refused``: why the planner refused it, else empty.
+    was looked at for growing modes. ``reason``: of the planner, empty where it refused nothing.
     """
 
     values: tuple[Value, ...]
@@ -47,6 +48,7 @@ class Row:
     clipped: int
     unstable: int
     trapped: int
+    refused: int
     error_median: float | None
     error_p05: float | None
     error_p95: float | None
@@ -56,7 +58,7 @@ class Row:
     yield_high: float
     clocks: float | None
     checked: bool
-    refused: str
+    reason: str
 
     def as_dict(self, axes: Sequence[Axis]) -> dict[str, Any]:
         """For files: the coordinates by their names, then the rest."""
@@ -76,9 +78,11 @@ def summarise(values: tuple[Value, ...], chips: int, parts: Iterable[Measured], 
     known = outcomes[OK] + outcomes[UNSTABLE] + outcomes["clip"]
     return Row(
         values, chips, outcomes[OK], outcomes["clip"], outcomes[UNSTABLE], outcomes.total() - known,
+        chips - outcomes.total(),
         middle, low, high, float(np.median(digital)) if digital.size else None,
         passed / chips, below, above, float(np.median(clocks)) if clocks.size else None,
-        all(part.checked for part in parts), next((part.refused for part in parts if part.refused), ""))
+        all(part.checked for part in parts if not part.refused),
+        next((part.refused for part in parts if part.refused), ""))
 
 
 def wilson(passed: int, count: int) -> tuple[float, float]:
@@ -166,6 +170,6 @@ def shown_table(name: str, axes: Sequence[Axis], rows: Sequence[Row], limit: flo
         errors = (row.error_median, row.error_p05, row.error_p95, row.error_digital)
         table.add_row(*map(shown, row.values),
                       *("-" if error is None else f"{100 * error:.3g} %" for error in errors),
-                      "refused" if row.refused else f"{row.yield_share:.1%}",
+                      f"{row.yield_share:.1%}",
                       *(str(getattr(row, column)) for _, column in failures))
     return table
