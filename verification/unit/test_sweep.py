@@ -106,10 +106,12 @@ def test_loops_are_looked_at_where_a_chip_may_be_unstable():
     assert not measure(nearly_singular(0.005, Method()), 0, CHUNK).checked
 
 
-def test_unstable_chips_trap_in_the_golden_machine():
+def test_unstable_chips_clip_in_the_golden_machine():
+    """And no others do, though some are too slow to settle in time, which is nothing that a loop at rest can tell."""
     static, chip = (measure(nearly_singular(0.05, Method(metric)), 0, 4 * CHUNK) for metric in ("static", "chip"))
     assert UNSTABLE in static.outcome
-    assert [outcome == OK for outcome in chip.outcome] == [outcome == OK for outcome in static.outcome]
+    assert [outcome == "clip" for outcome in chip.outcome] == [outcome == UNSTABLE for outcome in static.outcome]
+    assert set(chip.outcome) <= {OK, "clip", "settle"}
 
 
 def test_a_clip_at_every_range_is_an_outcome():

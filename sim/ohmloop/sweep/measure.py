@@ -40,7 +40,7 @@ than that of the nominal chip. Where it does not, zero is some five standard dev
 OK, UNSTABLE = "ok", "unstable"
 """Outcomes beside the names of the traps."""
 
-LEFT_OUT = ("slew_V_per_s", "comparator_noise_V", "upset_probability", "clock_Hz", "adcs", "lanes", "slots")
+LEFT_OUT = ("slew_V_per_s", "comparator_noise_V", "upset_probability", "clock_Hz", "lanes", "slots")
 """Parameters that change nothing in ``static``. Poles and bandwidth do where loops are looked at for growing modes."""
 
 _NOISE = 100
