@@ -23,15 +23,16 @@ from ohmloop.host.system import settings_of, solve_job
 from ohmloop.plan.planner import plan_system
 from ohmloop.plan.reference import digital_solve, relative_error
 from ohmloop.plan.scaling import Plan, ScaledVector, scale_rhs, unscale
-from ohmloop.sweep.point import Method, Point
+from ohmloop.sweep.point import Point
 from ohmloop_hdl.macro.pins import DRIVE_RANGES
 from ohmloop_hdl.sequencer.traps import TrapCause
 
-TASK_CHIPS = {"static": 20 * CHUNK, "chip": CHUNK}
-"""Chips of one task: some tenths of a second of work at N = 64."""
+QUICK, CHECKED, SLOW = 20 * CHUNK, 4 * CHUNK, CHUNK
+"""Chips of one task: some tenths of a second of work at N = 64, some seconds at most."""
 
-CHECKED_CHIPS = 4 * CHUNK
-"""The same where the user wants every loop looked at, which takes a hundred times as long."""
+OWN_DIES = ("gradient_sigma", "bit_sigma", "inverter_sigma", "wire_ohm", "dac_element_sigma", "adc_element_sigma",
+            "adc_gain_sigma", "comparator_offset_V")
+"""Parameters that :class:`Chips` makes a die for each chip for, unless they are zero: a hundredth of the speed."""
 
 PROBES, FRAGILE = 8, 0.25
 """A point whose loops are looked at one by one: the slowest mode of one of its first 8 chips decays by a quarter less
@@ -70,9 +71,11 @@ class Measured:
     clocks: tuple[int | None, ...] = ()
 
 
-def task_chips(method: Method) -> int:
-    """Chips of one task."""
-    return CHECKED_CHIPS if method.metric == "static" and method.stability else TASK_CHIPS[method.metric]
+def task_chips(point: Point) -> int:
+    """Chips of one task of a point."""
+    if point.method.metric == "chip" or any(getattr(point.params, name) for name in OWN_DIES):
+        return SLOW
+    return CHECKED if point.method.stability else QUICK
 
 
 @lru_cache(maxsize=4)

@@ -117,12 +117,11 @@ def run_sweep(request: Request, out: Path, *, workers: int | None = None, schedu
 
 def _tasks(grid: Grid, chips: int) -> list[list[Task]]:
     """The tasks of each grid point, in order."""
-    size = task_chips(grid.points[0][0].method)
-    count = sum(map(len, grid.points)) * -(-chips // size)
+    count = sum(-(-chips // task_chips(point)) for points in grid.points for point in points)
     if count > TASKS_MAX:
-        raise InputError(f"--chips: {count} tasks of {size} chips are too many, at most {TASKS_MAX} are allowed")
-    return [[Task(point, first, min(size, chips - first)) for point in points for first in range(0, chips, size)]
-            for points in grid.points]
+        raise InputError(f"--chips: {count} tasks are too many, at most {TASKS_MAX} are allowed")
+    return [[Task(point, first, min(task_chips(point), chips - first))
+             for point in points for first in range(0, chips, task_chips(point))] for points in grid.points]
 
 
 def _refuse_the_hopeless(grid: Grid, console: Console) -> None:
