@@ -13,7 +13,7 @@ BIN := .venv/bin
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sim verilog registers test lockstep buses streams equivalence convergence calibration safety settling spice effects area lint docs doctor lock clean
+.PHONY: help setup sim sweep verilog registers test lockstep buses streams equivalence convergence calibration safety settling spice effects area lint docs doctor lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -24,6 +24,10 @@ setup: ## set up .venv and the tools; every target below does this first
 
 sim: setup ## solve a system on the simulated chip: [CONFIG=chip64] [MATRIX=file.mtx] [ARGS="--json FILE"]
 	@$(BIN)/ohmloop sim --config $(CONFIG) $(if $(MATRIX),"$(MATRIX)") --out build/sim $(ARGS)
+
+sweep: setup ## errors and yield of many chips against mismatch: [CONFIG=chip64] [MATRIX=file.mtx] [ARGS="--set gain_dB=60,70"]
+	@$(BIN)/ohmloop sweep $(if $(MATRIX),"$(MATRIX)") --config $(CONFIG) --out build/sweep \
+		$(if $(ARGS),$(ARGS),--set mismatch_sigma=0.001,0.003,0.01,0.03 --chips 1000)
 
 verilog: setup ## write the Verilog of the chip: [CONFIG=chip64]
 	@$(BIN)/ohmloop verilog --config $(CONFIG) --out build/verilog

@@ -123,6 +123,61 @@ def budget(
     run_budget(out, systems=systems, size=size, cond=cond, seed=seed, json_file=json)
 
 
+@app.command()
+def budget(
+    out: Out = Path("build/budget"),
+    systems: Annotated[int, typer.Option(help="Systems a family.", min=1)] = 10,
+    size: Annotated[int, typer.Option(help="Size of the systems, a power of two.", min=4)] = 64,
+    cond: Annotated[float, typer.Option(help="Their condition number, where the family takes one.")] = 30.0,
+    seed: Annotated[int, typer.Option(help="Seed of systems and chips.", min=0)] = 1,
+    json: Annotated[Path | None, typer.Option(help="Also write the table as effect, family, error.",
+                                              metavar="FILE")] = None,
+):
+    """What each imperfection of the analogue half costs in one solve: a table, and a picture that adds it up."""
+    from ohmloop.report.budget import run_budget
+
+    run_budget(out, systems=systems, size=size, cond=cond, seed=seed, json_file=json)
+
+
+@app.command()
+def sweep(
+    matrix: Annotated[Path | None, typer.Argument(help="Matrix file (.mtx .npy .npz .csv), solved for A 1; the heat "
+                                                       "plate when left out.")] = None,
+    config: Annotated[str, typer.Option(help=f"Configurations: {', '.join(CONFIGS)}.", metavar="A,B")] = "chip64",
+    set_: Annotated[list[str] | None, typer.Option("--set", help="An analogue parameter or a field of the "
+                    "configuration, and its values; give it again for the full grid.", metavar="NAME=A,B")] = None,
+    ensemble: Annotated[str | None, typer.Option(help="A family of matrices instead of a file.",
+                                                 metavar="NAME")] = None,
+    cond: Annotated[str, typer.Option(help="Their condition numbers.", metavar="A,B")] = "",
+    systems: Annotated[int, typer.Option(help="Members of the ensemble a point.")] = 1,
+    chips: Annotated[int, typer.Option(help="Chips a point and system.")] = 100,
+    seed: Annotated[int, typer.Option(help="Picks the population of chips, and the members of an ensemble.")] = 1,
+    base: Annotated[str, typer.Option(help="Design to start from: reference, ideal or detailed.")] = "reference",
+    metric: Annotated[str, typer.Option(help="static: settled outputs, thousands of chips a second; chip: the whole "
+                                             "chip bit by bit.")] = "static",
+    stability: Annotated[bool | None, typer.Option("--stability/--no-stability", help="Look at every loop of static "
+                         "for growing modes, or at none; else where some of a point's first loops come near.")] = None,
+    allow_shift: Annotated[bool, typer.Option("--allow-shift", help="Let the planner shift the diagonal, which solves "
+                                                                    "another matrix.")] = False,
+    yield_limit: Annotated[float, typer.Option(help="Largest relative error of a chip that passes.")] = 0.05,
+    workers: Annotated[int | None, typer.Option(help="Worker processes; as many as processors when left out.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="A Dask scheduler to use instead of own processes.",
+                                                  metavar="tcp://HOST:PORT")] = None,
+    out: Out = Path("build/sweep"),
+    table: Annotated[Path | None, typer.Option(help="Also write the table of chips there, .csv or .parquet.",
+                                               metavar="FILE")] = None,
+    json: Annotated[Path | None, typer.Option(help="Also write the table of points as a list.", metavar="FILE")] = None,
+):
+    """Monte Carlo over many chips: errors and yield over any parameters, as tables and pictures. Goes on where it was
+    stopped."""
+    from ohmloop.sweep.run import Request, run_sweep
+
+    request = Request(config=config, sets=tuple(set_ or ()), matrix=matrix, ensemble=ensemble, cond=cond,
+                      systems=systems, chips=chips, seed=seed, base=base, metric=metric, stability=stability,
+                      allow_shift=allow_shift, yield_limit=yield_limit)
+    run_sweep(request, out, workers=workers, scheduler=scheduler, json_file=json, table_file=table)
+
+
 def main():
     """Entry point of ``ohmloop``."""
     ends("ohmloop", app)

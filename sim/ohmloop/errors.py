@@ -20,3 +20,9 @@ class NotSolvedError(OhmloopError):
     """The work was done and no acceptable answer came out; the message says why and gives the best residual."""
 
     exit_code = 3
+
+
+class InterruptedWorkError(OhmloopError):
+    """Ctrl-C ended work that can go on later; the message says how far it got and how to go on."""
+
+    exit_code = 130

@@ -17,7 +17,7 @@ FLOORS = {
                 "engines",
                 "plan",
                 "host",
-                "report",
+                "report sweep",
                 "cli",
                 "__main__"),
 }
