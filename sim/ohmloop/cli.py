@@ -124,22 +124,6 @@ def budget(
 
 
 @app.command()
-def budget(
-    out: Out = Path("build/budget"),
-    systems: Annotated[int, typer.Option(help="Systems a family.", min=1)] = 10,
-    size: Annotated[int, typer.Option(help="Size of the systems, a power of two.", min=4)] = 64,
-    cond: Annotated[float, typer.Option(help="Their condition number, where the family takes one.")] = 30.0,
-    seed: Annotated[int, typer.Option(help="Seed of systems and chips.", min=0)] = 1,
-    json: Annotated[Path | None, typer.Option(help="Also write the table as effect, family, error.",
-                                              metavar="FILE")] = None,
-):
-    """What each imperfection of the analogue half costs in one solve: a table, and a picture that adds it up."""
-    from ohmloop.report.budget import run_budget
-
-    run_budget(out, systems=systems, size=size, cond=cond, seed=seed, json_file=json)
-
-
-@app.command()
 def sweep(
     matrix: Annotated[Path | None, typer.Argument(help="Matrix file (.mtx .npy .npz .csv), solved for A 1; the heat "
                                                        "plate when left out.")] = None,
