@@ -14,7 +14,7 @@ A negative real eigenvalue of U A is beyond help: no bandwidth makes it stable, 
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,6 +36,10 @@ DAMPING_MIN = 0.05
 
 MISMATCH_DRAWS = 8
 """Chips drawn from the mismatch a plan must be stable on, beside the nominal one."""
+
+MARGIN_SIGMAS = 6.0
+"""Least distance of the slowest decay rate from zero, in its standard deviations over the draws. A loop with less may
+decay far slower on the next chip than on any that was drawn, and then agree with itself long before it has settled."""
 
 INTERVAL_MAX = (1 << INTERVAL_BITS) - 1
 """Largest settling interval in clocks; the smallest is 1."""
@@ -167,7 +171,8 @@ class BandwidthChoice:
 
 
 def choose_bandwidth(codes: np.ndarray, config: ChipConfig, params: AnalogParams) -> BandwidthChoice | None:
-    """The bandwidth setting that settles soonest, nominal and on every mismatch draw; None when none is stable.
+    """The bandwidth setting that settles soonest, nominal and on every mismatch draw, with a margin
+    (:func:`keeps_margin`); None when none does.
 
     Settings with a damping ratio of at least :data:`DAMPING_MIN` come first, soonest settling first; then the others.
     """
@@ -180,9 +185,20 @@ def choose_bandwidth(codes: np.ndarray, config: ChipConfig, params: AnalogParams
     for candidate in sorted(stable, key=lambda s: (s.damping < DAMPING_MIN, s.time_constant_cycles)):
         taus = [candidate.time_constant_cycles]
         taus += [settling(A, L, params, candidate.bandwidth).time_constant_cycles for A, L in draws]
-        if max(taus) < math.inf:
+        if keeps_margin(taus):
             return BandwidthChoice(candidate, max(taus))
     return None
+
+
+def keeps_margin(taus: Sequence[float]) -> bool:
+    """Whether loops of these slowest time constants, the nominal one and draws, all settle, and the next one will too.
+
+    With r = 1/tau: mean(r) > :data:`MARGIN_SIGMAS` std(r).
+    """
+    if max(taus) == math.inf:
+        return False
+    rates = 1.0 / np.array(taus)
+    return bool(rates.mean() > MARGIN_SIGMAS * rates.std())
 
 
 def smallest_shift(codes: np.ndarray, config: ChipConfig, params: AnalogParams, margin: float) -> int | None:
