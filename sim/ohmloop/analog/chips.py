@@ -59,6 +59,7 @@ class Chips:
         assert first % CHUNK == 0
         self.config, self.params, self.count, self.first = config, params, count, first
         self._planes = planes_of(codes, config)
+        self._latest: tuple[int, Array, Array] | None = None
         rows, columns = np.nonzero(np.asarray(codes))
         self._cells = (self._planes[1, rows, columns] > 0).astype(np.intp), rows, columns
         own_dies = params.bit_sigma or params.gradient_sigma or params.inverter_sigma or params.wire_ohm
@@ -94,15 +95,22 @@ class Chips:
                          for A, L in zip(self.A, self.L, strict=True)])
 
     def codes(self, outputs_V: Array, generator: np.random.Generator | None = None) -> NDArray[np.int64]:
-        """Raw codes of outputs (count, N); read noise from ``generator``, none without it."""
+        """Raw codes of outputs (count, N); noise of samples and decisions from ``generator``, none without it."""
         noise_V = self.params.read_noise_V
         held_V = outputs_V
         if generator is not None and noise_V:
             held_V = outputs_V + noise_V * generator.standard_normal(outputs_V.shape)
+        decision_V = self.params.comparator_noise_V
+
+        def decided(trial: NDArray[np.int64]) -> Array:
+            assert generator is not None
+            return decision_V * generator.standard_normal(trial.shape)
+
+        noise = decided if generator is not None and decision_V else None
         if self._perfect_adcs:
             levels_V = Die(self.config, self.params).adc_V
-            return convert(held_V.ravel(), levels_V)[0].reshape(held_V.shape)
-        return np.stack([convert(v, np.repeat(self.die(k).adc_V, self.config.mux_steps, axis=0))[0]
+            return convert(held_V.ravel(), levels_V, noise)[0].reshape(held_V.shape)
+        return np.stack([convert(v, np.repeat(self.die(k).adc_V, self.config.mux_steps, axis=0), noise)[0]
                          for k, v in enumerate(held_V)])
 
     def input_V(self, dac_codes: NDArray, drive_range: int = 0) -> Array:
@@ -155,7 +163,9 @@ class Chips:
         return np.concatenate(results)
 
     def _chunk(self, chunk: int) -> tuple[Array, Array]:
-        """Mismatch (CHUNK, cells) in standard deviations, and offsets (CHUNK, N) before auto-zero."""
+        """Mismatch (CHUNK, cells) in standard deviations and raw offsets (CHUNK, N); the latest chunk is kept."""
+        if self._latest is not None and self._latest[0] == chunk:
+            return self._latest[1:]
         params, cells = self.params, len(self._cells[0])
         drawn = np.zeros((CHUNK, cells))
         if params.mismatch_sigma:
@@ -166,6 +176,7 @@ class Chips:
         spread_V = np.hypot(params.offset_sigma_V, params.drifted_offset_V)
         if spread_V:
             raw_V = spread_V * np.random.default_rng([params.seed, chunk, 1]).standard_normal(raw_V.shape)
+        self._latest = chunk, drawn, raw_V
         return drawn, raw_V
 
     def _draw(self) -> None:
@@ -185,10 +196,10 @@ class Chips:
             drawn, raw_V = self._chunk((self.first + start) // CHUNK)
             taken = chips.stop - chips.start
             self.offset_V[chips] = params.autozero_residue * raw_V[:taken]
-            drawn *= params.mismatch_sigma * nominal
-            drawn += nominal
+            cells = drawn[:taken] * (params.mismatch_sigma * nominal)
+            cells += nominal
             if len(place) == n * n:
-                self.A[chips] = drawn[:taken].reshape(-1, n, n)
+                self.A[chips] = cells.reshape(-1, n, n)
             else:
-                flat[chips, place] = drawn[:taken]
-            self.L[chips, filled] += np.add.reduceat(np.abs(drawn[:taken]), starts, axis=-1)
+                flat[chips, place] = cells
+            self.L[chips, filled] += np.add.reduceat(np.abs(cells), starts, axis=-1)

@@ -76,6 +76,16 @@ def test_the_spread_is_that_of_the_parameters():
     assert chips.L[7] == pytest.approx(np.abs(chips.A[7]).sum(axis=1) + 1, abs=1e-13)
 
 
+def test_noise_of_samples_and_decisions_is_in_the_codes():
+    params = replace(AnalogParams.ideal(), read_noise_V=2e-3, comparator_noise_V=3e-3)
+    chips = Chips(LAB, params, PLATE, 300)
+    held_V = np.full((300, 16), 0.1)
+    assert np.ptp(chips.codes(held_V)) == 0
+    spread = chips.codes(held_V, np.random.default_rng(1)).std()
+    # The last decisions decide: about the noise of one sample and one decision, in LSB of 3.125 mV.
+    assert spread == pytest.approx(np.hypot(2, 3) / 3.125, rel=0.25)
+
+
 def test_stability_is_judged_chip_by_chip():
     marginal = PLATE - 2 * np.eye(16, dtype=int)
     settles = Chips(LAB, replace(REFERENCE, mismatch_sigma=0.1), marginal, 100).stable(0)

@@ -1,5 +1,6 @@
 """Stability: the settling table of the design, bandwidths, shifts, and the waiting times derived from them."""
 
+import math
 import os
 from dataclasses import replace
 
@@ -190,3 +191,12 @@ def test_half_lsb_time_is_what_the_step_response_shows():
 def ensemble_codes(name: str) -> np.ndarray:
     matrix = ensemble(name, 64, 30, 0)
     return np.rint(matrix / np.abs(matrix).max() * 15).astype(int)
+
+
+def test_a_thin_margin_over_the_draws_is_none():
+    """Rates 1 and eight at 1 +- s have the standard deviation s sqrt(8/9): six of them reach zero at s = 0.1768."""
+    def taus(s: float) -> list[float]:
+        return [1.0, *(1 / (1 + sign * s) for sign in (1, -1) * 4)]
+
+    assert stability.keeps_margin(taus(0.0)) and stability.keeps_margin(taus(0.176)) and not stability.keeps_margin(taus(0.178))
+    assert not stability.keeps_margin([1.0, math.inf])
