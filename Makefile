@@ -13,7 +13,7 @@ BIN := .venv/bin
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sim sweep verilog registers test lockstep buses streams equivalence convergence calibration safety settling spice effects area lint docs doctor lock clean
+.PHONY: help setup sim sweep verilog registers test lockstep buses streams equivalence convergence calibration safety settling spice effects bench area lint docs doctor lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -67,6 +67,9 @@ spice: setup ## make the fixtures of ngspice anew, compare with the kept ones an
 
 effects: setup ## each imperfection in every body, beside its formula: [ARGS="--json FILE"]
 	@$(BIN)/python -m verification.spice.effects $(ARGS)
+
+bench: setup ## speed, as ratios of what is timed in one run: [CONFIG=chip64]
+	@$(BIN)/ohmloop bench --config $(CONFIG)
 
 area: setup ## what each block takes on an ECP5: [CONFIG=chip64]
 	@$(BIN)/python scripts/area.py --config $(CONFIG)

@@ -162,6 +162,14 @@ def sweep(
     run_sweep(request, out, workers=workers, scheduler=scheduler, json_file=json, table_file=table)
 
 
+@app.command()
+def bench(config: Config = "chip64"):
+    """Measure speed as ratios: populations of chips, and the numpy macro against ngspice."""
+    from ohmloop.bench import run_bench_table
+
+    run_bench_table(config_named(config))
+
+
 def main():
     """Entry point of ``ohmloop``."""
     ends("ohmloop", app)

@@ -17,7 +17,7 @@ FLOORS = {
                 "engines",
                 "plan",
                 "host",
-                "report sweep",
+                "report sweep bench",
                 "cli",
                 "__main__"),
 }

@@ -198,5 +198,6 @@ def test_a_thin_margin_over_the_draws_is_none():
     def taus(s: float) -> list[float]:
         return [1.0, *(1 / (1 + sign * s) for sign in (1, -1) * 4)]
 
-    assert stability.keeps_margin(taus(0.0)) and stability.keeps_margin(taus(0.176)) and not stability.keeps_margin(taus(0.178))
+    assert stability.keeps_margin(taus(0.0)) and stability.keeps_margin(taus(0.176))
+    assert not stability.keeps_margin(taus(0.178))
     assert not stability.keeps_margin([1.0, math.inf])
