@@ -577,13 +577,16 @@ def parameters() -> str:
     return table(("parameter", "unit", "reference", "ideal", "meaning"), rows)
 
 
-# ------------------------------------------------------------------------------------------ test plan
+# ------------------------------------------------------------------------------------------ macro
 
 
 def macro_rules() -> str:
     """One row a rule that the conformance kit decides."""
     return table(("name", "rule", "a body must keep this", "chip"), (
         (f"`{rule.name}`", rule.number or "-", rule.says, rule.chip or "both") for rule in RULES))
+
+
+# ------------------------------------------------------------------------------------------ test plan
 
 
 def testplan() -> str:

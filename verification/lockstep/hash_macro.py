@@ -137,8 +137,9 @@ class HashDie(Die):
         return cls(config, AnalogParams.ideal(), np.ones((2, n, n)), np.zeros(n),
                    settings=settings or HashSettings())
 
-    def write_file(self, path: str | Path) -> Path:
-        """Write what ``hash_macro.sv`` loads with ``$readmemh``: N, then the settings in their order, a word a line."""
+    def write_file(self, path: str | Path, codes: NDArray | None = None) -> Path:
+        """Write what ``hash_macro.sv`` loads with ``$readmemh``: N, then the settings in their order, a word a line;
+        ``codes`` change nothing."""
         path = Path(path)
         path.write_text("".join(f"{word:08x}\n" for word in (self.config.size, *astuple(self.settings))))
         return path

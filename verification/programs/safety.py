@@ -31,7 +31,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from ohmloop.analog.cells import Die, faults, loop_matrices, planes_of
-from ohmloop.analog.loop import LoopRates, jacobian, static_solve
+from ohmloop.analog.loop import static_solve
 from ohmloop.analog.macro import NumpyMacro
 from ohmloop.analog.params import AnalogParams
 from ohmloop.command import ends
@@ -107,9 +107,9 @@ class Sample:
         outcome, run = predict(machine, job)
         if outcome.status.trap is not TrapCause.NONE:
             return f"trap {outcome.status.trap.name.lower()}"
-        drive_range = machine.settings.drive_range
-        # Ranging down after the result does not touch it: the exponent says the range it was taken at.
-        drive_range = max(drive_range, outcome.exponent)
+        # Ranging down after the result does not touch it: the exponent says at which range it was taken, unless the
+        # result is zero, which has none.
+        drive_range = max(machine.settings.drive_range, outcome.exponent)
         answer = outcome.mantissas >> MANTISSA_BITS - self.config.adc_bits
         if not self._wrong(answer, drive_range):
             return "right"
@@ -129,7 +129,7 @@ class Sample:
     def _settled_lsb(self, die: Die, drive_range: int) -> np.ndarray | None:
         """What the loop of a die settles to, as a result in LSB; None if it does not settle."""
         A, L = loop_matrices(faults(die.stuck, planes_of(self.codes, self.config)), die)
-        if np.linalg.eigvals(jacobian(A, L, LoopRates.of(self.params, self.bandwidth))).real.max() >= 0.0:
+        if not settling(A, L, self.params, self.bandwidth).stable:
             return None
         u_V = die.input_V(input_codes(self.mantissas, self.config), drive_range)
         lsb_V = self.params.full_scale_V / (1 << self.config.adc_bits - 1)
@@ -177,8 +177,7 @@ class Sample:
 
     def _slowest(self, codes: np.ndarray, bandwidth: int = 0) -> float:
         """Largest real part of a mode, a clock, on the chip without mismatch."""
-        A, L = loop_matrices(planes_of(codes, self.config), Die(self.config, REFERENCE))
-        return float(np.linalg.eigvals(jacobian(A, L, LoopRates.of(REFERENCE, bandwidth))).real.max())
+        return settling(*nominal_loop(codes, self.config, REFERENCE), REFERENCE, bandwidth).slowest.real
 
 
 def verdict_of(task: tuple[str, ChipConfig, int]) -> tuple[str, str, int]:

@@ -27,9 +27,9 @@ from ohmloop.analog.params import AnalogParams
 from ohmloop.command import ends
 from ohmloop.ensembles import CONDITIONED, ensemble
 from ohmloop.errors import InputError
+from ohmloop.plan.scaling import rank_candidates
 from ohmloop.plan.stability import interval_cycles, settling
 from ohmloop.report.analog_pictures import RulePoint, settling_rule_picture
-from ohmloop.report.budget import best_codes
 from ohmloop_hdl.config import CONFIGS, ChipConfig
 
 PARAMS = replace(AnalogParams.reference(), mismatch_sigma=0.0, offset_sigma_V=0.0, read_noise_V=0.0)
@@ -75,7 +75,7 @@ def transients(config: ChipConfig, members: int, seed: int) -> Iterator[Transien
         for cond in CONDITIONS if family in CONDITIONED else (0.0,):
             for member in range(members):
                 matrix = ensemble(family, config.size, cond or 30.0, seed + member)
-                codes, _ = best_codes(matrix / np.abs(matrix).max(), config)
+                codes = rank_candidates(matrix, config, most=1)[0].codes
                 A, L = loop_matrices(planes_of(codes, config), Die(config, PARAMS))
                 random = rng.standard_normal(config.size)
                 for bandwidth in range(4):

@@ -7,24 +7,19 @@ from pathlib import Path
 
 import cocotb
 import numpy as np
-from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, FallingEdge
+from verification.spice.effects import CODES_VARIABLE, HELD_VARIABLE, SETTLED_CLOCKS
 
-from ohmloop.analog.body import MacroInputs
 from ohmloop.analog.buses import pack
-
-CLOCKS = 100_000
+from ohmloop.engines.conformance.driver import start
 
 
 @cocotb.test()
 async def settled(dut):
     """Leaves the held outputs in volts where the environment says."""
-    wanted = json.loads(os.environ["OHMLOOP_EFFECT"])
+    wanted = json.loads(os.environ[CODES_VARIABLE])
     codes = np.array(wanted["codes"])
-    for name in MacroInputs._fields:
-        getattr(dut, name).value = 0
-    Clock(dut.clk, 20, "ns").start(start_high=False)
-    await FallingEdge(dut.clk)
+    await start(dut)
     for plane, rows in enumerate((np.maximum(codes, 0), np.maximum(-codes, 0))):
         for row, held in enumerate(rows):
             dut.row.value, dut.plane.value, dut.write.value = 1 << row, plane, 1
@@ -35,11 +30,11 @@ async def settled(dut):
     dut.autozero.value = 0
     await FallingEdge(dut.clk)
     dut.dac.value, dut.close_solve.value = pack(wanted["dac"], wanted["dac_bits"]), 1
-    await ClockCycles(dut.clk, CLOCKS, FallingEdge)
+    await ClockCycles(dut.clk, SETTLED_CLOCKS, FallingEdge)
     dut.sample.value = 1
     await FallingEdge(dut.clk)
     dut.sample.value = 0
     await FallingEdge(dut.clk)
     assert dut.clipped.value.to_unsigned() == 0
     raw = dut.held_bits.value.to_unsigned().to_bytes(8 * len(codes), "little")
-    Path(os.environ["OHMLOOP_HELD"]).write_text(json.dumps(struct.unpack(f"<{len(codes)}d", raw)))
+    Path(os.environ[HELD_VARIABLE]).write_text(json.dumps(struct.unpack(f"<{len(codes)}d", raw)))

@@ -23,6 +23,7 @@ from ohmloop.analog.sensitivity import first_order_change, ideal_outputs
 from ohmloop.analog.spice.batch import operating_point
 from ohmloop.analog.spice.netlist import Setting, circuit, outputs
 from ohmloop.command import ends
+from ohmloop.engines.conformance.check import macro_parameters
 from ohmloop.engines.cosim import run_bench
 from ohmloop.engines.simulator import builds_folder
 from ohmloop.engines.tools import find
@@ -117,8 +118,7 @@ def _body(body: str, die: Die, codes: np.ndarray, dac: np.ndarray, folder: Path)
     run_bench(
         body, sources=[MACRO_FOLDER / name for name in MACRO_SOURCES if name.endswith(".sv")],
         toplevel="ohmloop_macro", test_module="verification.spice.bench_effect", work=builds_folder(),
-        parameters={"N": config.size, "CELL_BITS": config.cell_bits, "DAC_BITS": config.dac_bits,
-                    "ADC_BITS": config.adc_bits, "ADCS": config.adcs},
+        parameters=macro_parameters(config),
         plusargs=[f"+ohmloop_macro={file}"], public={"ohmloop_macro": ["held_bits"]},
         env={CODES_VARIABLE: json.dumps({"codes": codes.tolist(), "dac": dac.tolist(), "cell_bits": config.cell_bits,
                                          "dac_bits": config.dac_bits}), HELD_VARIABLE: str(held)},

@@ -88,13 +88,12 @@ class MacroBody:
     """
 
     def __init__(self, die: Die):
-        n, config = die.config.size, die.config
+        n = die.config.size
         self.die = die
         self.held_V: Array = np.zeros(n)
         self.clipped: NDArray[np.bool_] = np.zeros(n, dtype=bool)
         self.samples = self.closings = 0
-        levels_V = die.adc_V
-        self._thresholds_V = levels_V if len(levels_V) == 1 else np.repeat(levels_V, config.mux_steps, axis=0)
+        self._thresholds_V = die.thresholds_V
         self._start_V = start_V(n)
         self._codes = faults(die.stuck, np.zeros((2, n, n), dtype=np.int64))
         self._bandwidth = 0
@@ -265,11 +264,8 @@ class MacroBody:
         config = self.die.config
         codes = unpack(trial, config.adcs, config.adc_bits, signed=True)
         inputs = self.held_V[mux::config.mux_steps][:config.adcs]
-        levels_V = self._thresholds_V
-        if len(levels_V) == 1:
-            excess = inputs - levels_V[0, codes + levels_V.shape[1] // 2]
-        else:
-            excess = inputs - levels_V[mux::config.mux_steps][np.arange(config.adcs), codes + levels_V.shape[1] // 2]
+        half = 1 << config.adc_bits - 1
+        excess = inputs - self._thresholds_V[mux::config.mux_steps][np.arange(config.adcs), codes + half]
         if self._noisy:
             excess = excess + self._decision_noise(codes, mux)
         return pack(~(excess < 0.0), 1)

@@ -140,6 +140,12 @@ class Die:
         return self.adc_ratio * self.params.full_scale_V
 
     @property
+    def thresholds_V(self) -> Array:
+        """Threshold in volts of every ADC code for each output, (N, 2^B)."""
+        converters = np.broadcast_to(self.adc_V, (self.config.adcs, 1 << self.config.adc_bits))
+        return np.repeat(converters, self.config.mux_steps, axis=0)
+
+    @property
     def upset_limit(self) -> int:
         """A cell bit flips when its 64-bit hash is below this."""
         return min(round(self.params.upset_probability * UPSET_SCALE), UPSET_SCALE - 1)

@@ -110,7 +110,7 @@ class Chips:
         if self._perfect_adcs:
             levels_V = Die(self.config, self.params).adc_V
             return convert(held_V.ravel(), levels_V, noise)[0].reshape(held_V.shape)
-        return np.stack([convert(v, np.repeat(self.die(k).adc_V, self.config.mux_steps, axis=0), noise)[0]
+        return np.stack([convert(v, self.die(k).thresholds_V, noise)[0]
                          for k, v in enumerate(held_V)])
 
     def input_V(self, dac_codes: NDArray, drive_range: int = 0) -> Array:

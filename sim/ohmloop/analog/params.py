@@ -281,7 +281,7 @@ class AnalogParams:
         return cls(gain_dB=math.inf, node_capacitance_F=0.0, offset_sigma_V=0.0, mismatch_sigma=0.0, read_noise_V=0.0)
 
 
-PRESETS = {"reference": AnalogParams.reference, "detailed": AnalogParams.detailed, "ideal": AnalogParams.ideal}
+PRESETS = {"reference": AnalogParams.reference, "ideal": AnalogParams.ideal, "detailed": AnalogParams.detailed}
 """Designs by name."""
 
 NOMINAL_C, NOMINAL_SUPPLY_V = 27.0, 1.2

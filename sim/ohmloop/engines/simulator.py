@@ -145,11 +145,7 @@ class SimulatorEngine:
     def _simulate(self):
         address = self._folder / "socket"
         try:
-            macro_file = self._folder / "macro.hex"
-            if self.effective_codes is None:
-                self.die.write_file(macro_file)
-            else:
-                self.die.write_file(macro_file, self.effective_codes)
+            macro_file = self.die.write_file(self._folder / "macro.hex", self.effective_codes)
             sources = {path.name: path for path in write_project(self.die.config, self._folder / "verilog")}
             environment, public = {SOCKET_VARIABLE: str(address)}, VIOLATIONS
             if self.body is not None:

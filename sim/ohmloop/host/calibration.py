@@ -4,10 +4,9 @@ Both are measured through the chip's own instructions, as scripts for any engine
 corrected = (code - offset) gain.
 
 **Gain of a converter.** The arrays hold the identity, at which every output is minus its drive. Known drives of both
-signs go in; half the difference of the codes, over the drive, is the gain of the converter times what the cells of that
-output are off by. The mean over the outputs of a converter leaves of a cell mismatch s the part s sqrt(2/M), M outputs
-a converter (cell and reference branch do not track). Shifted diagonals would give more equations, but a cyclic shift is
-a root of unity, which is not stable in solve mode.
+signs go in; half the difference of the codes, over the drive, is the gain of the converter times what the cell of that
+output is off by. The mean over the M outputs of a converter leaves s / sqrt(M) of a cell mismatch s. Shifted diagonals
+would give more equations, but a cyclic shift is a root of unity, which is not stable in solve mode.
 
 **Offset of an output.** The arrays hold the matrix that will be solved, for offsets come out multiplied by A^-1 L. Half
 the sum of the codes of two drives of opposite sign is the offset. ``INV cal`` does the same with no drive at all, and

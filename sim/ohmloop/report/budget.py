@@ -15,11 +15,13 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from ohmloop.analog.cells import Die, loop_matrices, planes_of
+from ohmloop.analog.cells import Die
 from ohmloop.analog.chips import Chips
 from ohmloop.analog.converters import convert
 from ohmloop.analog.params import AnalogParams
 from ohmloop.ensembles import ensemble
+from ohmloop.plan.scaling import rank_candidates
+from ohmloop.plan.stability import rests
 from ohmloop.report.analog_pictures import waterfall_picture
 from ohmloop_hdl.config import REFERENCE, ChipConfig
 
@@ -69,24 +71,27 @@ def coarse_cells(bits: int) -> Effect:
     """The outputs with codes of fewer bits; nothing where that loop is not stable."""
     def outputs(problem: Problem, seed: int) -> np.ndarray:
         config = replace(REFERENCE, size=len(problem.matrix), cell_bits=bits)
-        codes, scale = best_codes(problem.matrix, config)
-        A, L = loop_matrices(planes_of(codes, config), Die(config, IDEAL))
-        if np.linalg.eigvals(A / L[:, None]).real.min() <= 0.0:
-            return np.full((1, len(A)), np.nan)
+        best = rank_candidates(problem.matrix, config, most=1)[0]
+        if not rests(best.codes, config, IDEAL):
+            return np.full((1, config.size), np.nan)
         drive_V = -problem.matrix @ problem.outputs_V
-        return -np.linalg.solve(codes / config.code_max * scale, drive_V)[None]
+        return -np.linalg.solve(best.codes / best.c_max, drive_V)[None]
     return outputs
 
 
 def coarse_dac(ranges: bool) -> Effect:
     """The outputs with a drive rounded to DAC codes; with ``ranges`` the drive range that leaves the least headroom."""
     def outputs(problem: Problem, seed: int) -> np.ndarray:
-        half = 1 << DAC_BITS - 1
-        peak = np.abs(problem.drive_V).max() / IDEAL.full_scale_V
-        step = IDEAL.full_scale_V / half / (2.0 ** np.floor(-np.log2(peak)) if ranges else 1.0)
-        rounded = np.rint(problem.drive_V / step) * step
-        return -np.linalg.solve(problem.quantised, rounded)[None]
+        return -np.linalg.solve(problem.quantised, rounded_drive_V(problem, ranges))[None]
     return outputs
+
+
+def rounded_drive_V(problem: Problem, ranges: bool) -> np.ndarray:
+    """The drive as DAC codes give it, in volts."""
+    step = IDEAL.full_scale_V / (1 << DAC_BITS - 1)
+    if ranges:
+        step /= 2.0 ** np.floor(-np.log2(np.abs(problem.drive_V).max() / IDEAL.full_scale_V))
+    return np.rint(problem.drive_V / step) * step
 
 
 def coarse_adc(problem: Problem, seed: int) -> np.ndarray:
@@ -132,19 +137,6 @@ ALL = "reference design with wires, all at once"
 """Last row of the budget: outputs as the codes say them."""
 
 
-def best_codes(matrix: np.ndarray, config: ChipConfig) -> tuple[np.ndarray, float]:
-    """Codes of a matrix with a largest entry of one, and the scale: matrix = codes / C * scale, as near as can be.
-
-    Full-scale codes from more than half of C on are tried.
-    """
-    candidates = []
-    for full in range(config.code_max // 2 + 1, config.code_max + 1):
-        codes = np.rint(matrix * full).astype(np.int64)
-        candidates.append((float(np.linalg.norm(codes / full - matrix)), -full, codes))
-    _, full, codes = min(candidates, key=lambda candidate: candidate[:2])
-    return codes, -config.code_max / full
-
-
 def problems(family: str, count: int, size: int, cond: float, seed: int) -> Iterator[Problem]:
     """Systems of a family that are stable in 8-bit codes."""
     config = replace(REFERENCE, size=size, cell_bits=CELL_BITS)
@@ -153,10 +145,9 @@ def problems(family: str, count: int, size: int, cond: float, seed: int) -> Iter
         matrix = ensemble(family, size, cond, member)
         member += 1
         matrix = matrix / np.abs(matrix).max()
-        codes, _ = best_codes(matrix, config)
-        A, L = loop_matrices(planes_of(codes, config), Die(config, IDEAL))
+        codes = rank_candidates(matrix, config, most=1)[0].codes
         outputs = rng.standard_normal(size)
-        if np.linalg.eigvals(A / L[:, None]).real.min() > 0.0:
+        if rests(codes, config, IDEAL):
             found += 1
             yield Problem(config, matrix, codes, outputs * (PEAK_V / np.abs(outputs).max()))
 
@@ -197,10 +188,7 @@ WATERFALL = ("8-bit DAC, best range", "8-bit ADC", "read noise 0.3 mV", "offset 
 def everything_at_once(problem: Problem, seed: int) -> np.ndarray:
     """The outputs, as codes say them, of chips with all of :data:`WATERFALL`."""
     chips = Chips(problem.config, replace(AnalogParams.reference(), wire_ohm=2.0, seed=seed), problem.codes, CHIPS)
-    half = 1 << DAC_BITS - 1
-    peak = np.abs(problem.drive_V).max() / IDEAL.full_scale_V
-    step = IDEAL.full_scale_V / half / 2.0 ** np.floor(-np.log2(peak))
-    outputs_V = chips.outputs_V(np.rint(problem.drive_V / step) * step)
+    outputs_V = chips.outputs_V(rounded_drive_V(problem, ranges=True))
     return chips.codes(outputs_V, np.random.default_rng(seed)) * (IDEAL.full_scale_V / (1 << ADC_BITS - 1))
 
 

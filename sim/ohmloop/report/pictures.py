@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Bbox
 
 from ohmloop.errors import InputError
 
@@ -120,7 +121,17 @@ def convergence_picture(path: str | PathLike[str], panels: dict[str, dict[str, l
 
 
 def write(figure: Figure, path: str | PathLike[str]) -> None:
-    """Write a figure as PNG without time or version in it; :class:`InputError` where it cannot be written."""
+    """Write a figure as PNG without time or version in it; :class:`InputError` where it cannot be written.
+
+    The solver of the layout ends up within rounding of where it ended up the last time, and an edge may lie half-way
+    between two pixels: places are rounded before anything is drawn.
+    """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for part in figure.subfigs:
+        part.bbox_relative.set_points(np.round(part.bbox_relative.get_points(), 6))
+    for axes in figure.findobj(Axes):
+        axes.set_position(Bbox(np.round(axes.get_position().get_points(), 6)))
     try:
         figure.savefig(path, format="png", metadata={"Software": None})
     except OSError as error:

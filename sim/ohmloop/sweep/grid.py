@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import product
 
-from ohmloop.analog.params import AnalogParams, ParamsError
+from ohmloop.analog.params import PRESETS, AnalogParams, ParamsError
 from ohmloop.errors import InputError
 from ohmloop.sweep.point import Method, Point
 from ohmloop.sweep.systems import Source
@@ -19,9 +19,6 @@ Value = float | int | str
 PARAMS = tuple(field.name for field in fields(AnalogParams))
 CONFIG = tuple(field.name for field in fields(ChipConfig))
 INTEGERS = (*CONFIG, "seed")
-
-BASES = {"reference": AnalogParams.reference, "ideal": AnalogParams.ideal, "detailed": AnalogParams.detailed}
-"""Designs that a sweep can start from."""
 
 POINTS_MAX = 10_000
 """Points of the largest grid."""
@@ -94,7 +91,8 @@ def config_axis(names: str) -> Axis:
 def build_grid(axes: Sequence[Axis], source: Source, method: Method, *, base: str = "reference", seed: int = 1) -> Grid:
     """The full grid over ``axes``, each an axis of configurations, of a condition number, or of a field.
 
-    ``base``: one of :data:`BASES`. ``seed``: picks the population of chips unless an axis does.
+    ``base``: one of :data:`~ohmloop.analog.params.PRESETS`. ``seed``: picks the population of chips unless an axis
+    does.
 
     Errors: :class:`InputError` for an axis given twice, a grid too large, or values that no design can have.
     """
@@ -115,7 +113,7 @@ def _points(place: int, at: dict[str, Value], source: Source, method: Method, ba
     changes: dict[str, Value] = {"seed": seed} | at
     try:
         config = replace(CONFIGS[str(at["config"])], **_only(changes, CONFIG))
-        params = replace(BASES[base](), **_only(changes, PARAMS))
+        params = replace(PRESETS[base](), **_only(changes, PARAMS))
     except (ParamsError, ConfigError) as error:
         raise InputError(f"--set {error}") from None
     cond = float(at["cond"]) if "cond" in at else None

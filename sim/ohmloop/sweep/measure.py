@@ -41,11 +41,11 @@ than that of the nominal chip. Where it does not, zero is some five standard dev
 OK, UNSTABLE = "ok", "unstable"
 """Outcomes beside the names of the traps."""
 
-LEFT_OUT = ("slew_V_per_s", "comparator_noise_V", "upset_probability", "clock_Hz", "lanes", "slots")
+LEFT_OUT = ("slew_V_per_s", "upset_probability", "clock_Hz", "lanes", "slots")
 """Parameters that change nothing in ``static``. Poles and bandwidth do where loops are looked at for growing modes."""
 
 _NOISE = 100
-"""Read noise of chunk c is drawn from the generator of (seed, c, this)."""
+"""Noise of chunk c is drawn from the generator of (seed, c, this)."""
 
 
 _Row = tuple[str, float | None, float | None, int, int | None]

@@ -9,10 +9,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ohmloop.analog.params import PRESETS
 from ohmloop.errors import InputError, InterruptedWorkError
 from ohmloop.report.sweep_pictures import Curve, error_picture, yield_picture
 from ohmloop.sweep import cluster, table
-from ohmloop.sweep.grid import BASES, Grid, build_grid, config_axis, parse_axis, parse_numbers
+from ohmloop.sweep.grid import Grid, build_grid, config_axis, parse_axis, parse_numbers
 from ohmloop.sweep.measure import LEFT_OUT, Measured, planned, task_chips
 from ohmloop.sweep.point import METRICS, Method
 from ohmloop.sweep.store import Store, Task
@@ -60,7 +61,7 @@ class Request:
 
     def grid(self) -> tuple[Grid, str]:
         """The grid and the name of what is solved; :class:`InputError` for what cannot be."""
-        for option, name, allowed in (("--metric", self.metric, METRICS), ("--base", self.base, tuple(BASES))):
+        for option, name, allowed in (("--metric", self.metric, METRICS), ("--base", self.base, tuple(PRESETS))):
             if name not in allowed:
                 raise InputError(f"{option} must be one of {', '.join(allowed)}, not {name!r}")
         for option, number in (("--chips", self.chips), ("--systems", self.systems)):

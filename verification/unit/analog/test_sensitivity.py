@@ -42,8 +42,8 @@ def test_each_effect_alone_is_its_first_order(name: str):
     assert np.linalg.norm(exact - predicted) <= (second_order + 1e-7) * np.linalg.norm(exact)
 
 
-def test_gain_of_70_decibels_costs_what_was_computed_by_hand():
-    """dV = -A^-1 L V / A0 with A = 12/15 (I + ...), the worked number of docs/analog.md."""
+def test_gain_of_70_decibels_by_its_formula():
+    """dV = -A^-1 L V / A0 spelled out."""
     change = first_order_change(PLATE, DAC, Die.sample(CHIP64, replace(IDEAL, gain_dB=70.0)))
     V0 = ideal_outputs(PLATE, DAC, Die(CHIP64, IDEAL))
     A, L = PLATE / 15, (np.abs(PLATE) / 15).sum(axis=1) + 1
