@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ohmloop.solvers.recycle import KEPT, Space, harmonic_space, orthonormal_space
+from ohmloop.solvers.recycle import KEPT, Space, harmonic_space
 
 Inverse = Callable[[np.ndarray], np.ndarray]
 """v (n,) to about A^-1 v, (n,)."""
@@ -186,9 +186,9 @@ class _Cycle:
         k = self.count
         directions, images, inputs = self.z[:k], self.h[:k, :k + 1] @ self.v[:k + 1], self.v[:k]
         if self.recycled is not None:
-            old = self.recycled
-            # Images are orthonormal: for the old directions they stand for what went in, as if M were exact there.
-            directions = np.vstack([old.directions, directions - self.border[:k] @ old.directions])
-            images, inputs = np.vstack([old.images, images]), np.vstack([old.images, inputs])
+            old, border = self.recycled, self.border[:k]
+            directions = np.vstack([old.directions, directions - border @ old.directions])
+            images = np.vstack([old.images, images])
+            inputs = np.vstack([old.inputs, inputs - border @ old.inputs])
             return harmonic_space(directions, images, inputs, max(keep, len(old)))
         return harmonic_space(directions, images, inputs, keep)
