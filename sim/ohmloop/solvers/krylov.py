@@ -192,3 +192,17 @@ class _Cycle:
             inputs = np.vstack([old.inputs, inputs - border @ old.inputs])
             return harmonic_space(directions, images, inputs, max(keep, len(old)))
         return harmonic_space(directions, images, inputs, keep)
+
+
+def fgmres_count(matrix: Any, inverse: Inverse, b: np.ndarray, limit: int, tol: float = 1e-10) -> float:
+    """Iterations of :func:`fgmres` to ``tol``, as the planner ranks candidates by; the fraction is how soon within the
+    last one, on a logarithmic scale, the tolerance was met. Extrapolated, or infinite, where ``limit`` is not enough."""
+    found = fgmres(matrix, b, inverse, tol=tol, limit=limit, keep=0)
+    sizes = found.residuals
+    last = float(sizes[-1])
+    if not found.solved:
+        return len(sizes) * math.log(tol) / math.log(last) if tol < last < 0.5 else math.inf
+    before = float(sizes[-2]) if len(sizes) > 1 else 1.0
+    floor = max(last, 1e-3 * tol)
+    part = math.log(before / tol) / math.log(before / floor) if before > floor else 1.0
+    return len(sizes) - 2 + min(1.0, max(0.0, part))
