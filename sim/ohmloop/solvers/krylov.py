@@ -100,6 +100,69 @@ def fgmres(matrix: Any, b: np.ndarray, inverse: Inverse | None, *, tol: float = 
     return Krylov(x, reached / size, np.array(history), len(history) - 1, reached <= goal, unanswered, space)
 
 
+def fcg(matrix: Any, b: np.ndarray, inverse: Inverse | None, *, tol: float = 1e-10, limit: int | None = None,
+        start: np.ndarray | None = None, recycled: Space | None = None, keep: int = KEPT,
+        on_iteration: OnIteration | None = None) -> Krylov:
+    """Flexible conjugate gradients for A x = b, A symmetric and positive definite, until ||b - A x|| <= tol ||b||.
+
+    Arguments as for :func:`fgmres`. Every direction is made A-orthogonal to all earlier ones, and recycled directions are
+    the first of them; the error falls in the A-norm, so that residuals may rise between. A curvature p' A p that is not
+    positive ends the iteration: the matrix is not positive definite, or rounding is all that is left.
+    """
+    n, size = len(b), float(np.linalg.norm(b))
+    limit = max(50, n) if limit is None else limit
+    x = np.zeros(n) if start is None else np.array(start, dtype=np.float64)
+    if size == 0.0:
+        return Krylov(np.zeros(n), 0.0, np.zeros(1), 0, True, 0, recycled)
+    r = b - matrix @ x if start is not None else b.astype(np.float64)
+    goal, first, count, unanswered = tol * size, 0, 0, 0
+    room = limit + (0 if recycled is None else len(recycled))
+    p, q, v = (np.empty((room, n)) for _ in range(3))
+    if recycled is not None:
+        # U A U' = L L': the rows of L^-1 U are A-orthonormal.
+        try:
+            factor = np.linalg.cholesky(recycled.directions @ recycled.images.T)
+            first = len(recycled)
+            p[:first] = np.linalg.solve(factor, recycled.directions)
+            q[:first] = np.linalg.solve(factor, recycled.images)
+            v[:first] = np.linalg.solve(factor, recycled.inputs)
+            part = p[:first] @ r
+            x, r = x + part @ p[:first], r - part @ q[:first]
+        except np.linalg.LinAlgError:
+            pass
+    reached, history = float(np.linalg.norm(r)), [float(np.linalg.norm(r)) / size]
+    while reached > goal and count < limit:
+        z = r if inverse is None else np.asarray(inverse(r), dtype=np.float64)
+        if not np.isfinite(z).all() or not z.any():
+            z, unanswered = r, unanswered + 1
+        k, fed = first + count, r
+        for _ in range(2):
+            part = q[:k] @ z
+            z, fed = z - part @ p[:k], fed - part @ v[:k]
+        image = matrix @ z
+        curvature = float(z @ image)
+        if not curvature > 0.0:
+            break
+        root = math.sqrt(curvature)
+        p[k], q[k], v[k] = z / root, image / root, fed / root
+        along = float(p[k] @ r)
+        x, r = x + along * p[k], r - along * q[k]
+        count, reached = count + 1, float(np.linalg.norm(r))
+        history.append(reached / size)
+        if on_iteration:
+            on_iteration(count, history[-1])
+        if reached <= goal:
+            # The recurrence believes so; the true residual decides, and is gone on with.
+            r = b - matrix @ x
+            before, reached = reached, float(np.linalg.norm(r))
+            if reached > goal and reached > 1e3 * before:
+                break
+    reached = float(np.linalg.norm(b - matrix @ x))
+    k = first + count
+    space = harmonic_space(p[:k], q[:k], v[:k], keep) if count else recycled
+    return Krylov(x, reached / size, np.array(history), count, reached <= goal, unanswered, space)
+
+
 class _Cycle:
     """One cycle of FGMRES from a residual r (n,), at most ``most`` iterations, orthogonal to a recycled space."""
 
