@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ohmloop.solvers.recycle import KEPT, Space, harmonic_space, orthonormal_space
+from ohmloop.solvers.recycle import KEPT, Space, harmonic_space
 
 Inverse = Callable[[np.ndarray], np.ndarray]
 """v (n,) to about A^-1 v, (n,)."""
@@ -186,9 +186,23 @@ class _Cycle:
         k = self.count
         directions, images, inputs = self.z[:k], self.h[:k, :k + 1] @ self.v[:k + 1], self.v[:k]
         if self.recycled is not None:
-            old = self.recycled
-            # Images are orthonormal: for the old directions they stand for what went in, as if M were exact there.
-            directions = np.vstack([old.directions, directions - self.border[:k] @ old.directions])
-            images, inputs = np.vstack([old.images, images]), np.vstack([old.images, inputs])
+            old, border = self.recycled, self.border[:k]
+            directions = np.vstack([old.directions, directions - border @ old.directions])
+            images = np.vstack([old.images, images])
+            inputs = np.vstack([old.inputs, inputs - border @ old.inputs])
             return harmonic_space(directions, images, inputs, max(keep, len(old)))
         return harmonic_space(directions, images, inputs, keep)
+
+
+def fgmres_count(matrix: Any, inverse: Inverse, b: np.ndarray, limit: int, tol: float = 1e-10) -> float:
+    """Iterations of :func:`fgmres` to ``tol``, as the planner ranks candidates by; the fraction is how soon within the
+    last one, on a logarithmic scale, the tolerance was met. Extrapolated, or infinite, where ``limit`` is not enough."""
+    found = fgmres(matrix, b, inverse, tol=tol, limit=limit, keep=0)
+    sizes = found.residuals
+    last = float(sizes[-1])
+    if not found.solved:
+        return len(sizes) * math.log(tol) / math.log(last) if tol < last < 0.5 else math.inf
+    before = float(sizes[-2]) if len(sizes) > 1 else 1.0
+    floor = max(last, 1e-3 * tol)
+    part = math.log(before / tol) / math.log(before / floor) if before > floor else 1.0
+    return len(sizes) - 2 + min(1.0, max(0.0, part))

@@ -27,10 +27,12 @@ DEPENDENT = 1e-10
 
 @dataclass(frozen=True, eq=False)
 class Space:
-    """Directions and their images: ``directions`` U (k, n), ``images`` C (k, n), U A' = C, the rows of C orthonormal."""
+    """Directions and their images: ``directions`` U (k, n), ``images`` C (k, n), U A' = C, the rows of C orthonormal;
+    ``inputs`` (k, n) is what the preconditioner made U of."""
 
     directions: np.ndarray
     images: np.ndarray
+    inputs: np.ndarray
 
     def __len__(self) -> int:
         return len(self.directions)
@@ -61,17 +63,19 @@ def harmonic_space(directions: np.ndarray, images: np.ndarray, inputs: np.ndarra
         chosen += parts
         if len(chosen) >= keep:
             break
-    return orthonormal_space(np.array(chosen) @ directions, np.array(chosen) @ images)
+    mixed = np.array(chosen)
+    return orthonormal_space(mixed @ directions, mixed @ images, mixed @ inputs)
 
 
-def orthonormal_space(directions: np.ndarray, images: np.ndarray) -> Space | None:
+def orthonormal_space(directions: np.ndarray, images: np.ndarray, inputs: np.ndarray) -> Space | None:
     """The span of rows U and A U, with the images made orthonormal and what is dependent dropped."""
     sizes = np.linalg.norm(images, axis=1)
     held = np.isfinite(sizes) & (sizes > 0.0)
     if not held.any():
         return None
-    directions, images = (rows[held] / sizes[held, None] for rows in (directions, images))
+    directions, images, inputs = (rows[held] / sizes[held, None] for rows in (directions, images, inputs))
     q, r, order = scipy.linalg.qr(images.T, mode="economic", pivoting=True)
     rank = int((np.abs(np.diag(r)) > DEPENDENT * abs(r[0, 0])).sum())
-    turned = scipy.linalg.solve_triangular(r[:rank, :rank], directions[order[:rank]], trans="T")
-    return Space(turned, np.ascontiguousarray(q[:, :rank].T))
+    turned, fed = (scipy.linalg.solve_triangular(r[:rank, :rank], rows[order[:rank]], trans="T")
+                   for rows in (directions, inputs))
+    return Space(turned, np.ascontiguousarray(q[:, :rank].T), fed)
