@@ -17,6 +17,7 @@ FLOORS = {
                 "engines",
                 "plan",
                 "host",
+                "solvers",
                 "report sweep bench",
                 "cli",
                 "__main__"),
