@@ -142,7 +142,7 @@ class Cut:
         try:
             w[:, self.a12.places] = np.linalg.solve(a11, self.a12.numbers)
         except np.linalg.LinAlgError:
-            raise InputError(f"matrix: the block of the first {n1} unknowns is singular; order them otherwise") from None
+            raise InputError(f"matrix: its first {n1} unknowns alone are singular; another order may serve") from None
         self.kept = Columns(w)
         self.second = second(a22 - a21 @ w)
         coupled = len(self.a12.places)

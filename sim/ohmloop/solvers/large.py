@@ -1,4 +1,4 @@
-"""Which inverse for a system that is larger than the array? All that might serve are tried on a model; the clocks decide.
+"""Which inverse for a system larger than the array? All that might serve are tried on a model; the clocks decide.
 
 Every way to split the unknowns (:mod:`ohmloop.solvers.partition`) is taken with every way to put the blocks together
 (:mod:`ohmloop.solvers.blocks`, :mod:`ohmloop.solvers.schwarz`). Each then runs the iteration that is meant to run,
@@ -13,7 +13,7 @@ could not win even if its blocks were the best there can be is not planned at al
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
@@ -22,15 +22,16 @@ import numpy as np
 from ohmloop.analog.cells import Die
 from ohmloop.analog.params import AnalogParams
 from ohmloop.errors import InputError
+from ohmloop.plan import search
 from ohmloop.plan.cost import Cost, application_cost, digital_cycles
 from ohmloop.plan.loop import Loop
-from ohmloop.plan.planner import plan_preconditioner, plan_system
+from ohmloop.plan.planner import plan_system
 from ohmloop.plan.scaling import check_magnitude
 from ohmloop.readers import require_square
 from ohmloop.solvers import partition
 from ohmloop.solvers.blocks import BORDER_MAX, Bordered, GaussSeidel, PlanLoop, RecursiveInverse, Work
 from ohmloop.solvers.inverse import Inverse
-from ohmloop.solvers.krylov import fgmres
+from ohmloop.solvers.krylov import fgmres, fgmres_count
 from ohmloop.solvers.loops import StaticLoops
 from ohmloop.solvers.schwarz import Schwarz, aggregates, bilinear
 from ohmloop_hdl.config import ChipConfig
@@ -39,7 +40,7 @@ TOLERANCE = 1e-10
 """Relative residual that is counted up to."""
 
 DRAWS = 2
-"""Chips that a candidate runs on; their mean counts."""
+"""Chips that a candidate runs on; their mean counts. Their seeds are behind those that plans are ranked on."""
 
 LIMIT = 200
 """Iterations after which a candidate is given up."""
@@ -101,7 +102,7 @@ class Measured:
     cost: Cost
     """Of one right-hand side, iterations rounded up from the mean, the share of the set-up not in it."""
 
-    setup_clocks: int = field(default=0)
+    setup_clocks: int
     """Of the digital set-up, for all right-hand sides together."""
 
     @property
@@ -113,11 +114,12 @@ class Measured:
         """Clocks a right-hand side, with its share of the set-up; infinite where it does not get there."""
         return self.cost.clocks + self.setup_clocks / right_hand_sides if self.solved else math.inf
 
-    def sentence(self, right_hand_sides: int = 1) -> str:
+    def sentence(self) -> str:
         """All that decided, in one sentence."""
         reached = f"{self.mean:.3g} iterations" if self.solved else f"not solved in {max(self.iterations)} iterations"
-        return (f"{self.candidate.name}: {reached}, {self.cost.solves} solves, {self.cost.writings} writings of the "
-                f"array, {thousands(self.cost.clocks)} clocks a right-hand side and {thousands(self.setup_clocks)} once")
+        arrays = f"{self.cost.writings} writing{'s' * (self.cost.writings != 1)} of an array"
+        return (f"{self.candidate.name}: {reached}, {self.cost.solves} solves, {arrays}, "
+                f"{thousands(self.cost.clocks)} clocks a right-hand side and {thousands(self.setup_clocks)} once")
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,13 +165,14 @@ def candidates(matrix: np.ndarray, config: ChipConfig, *, grid: tuple[int, int] 
 
 
 def measure(candidate: Candidate, inverse: WorkedInverse, matrix: np.ndarray, config: ChipConfig,
-            params: AnalogParams, *, tolerance: float = TOLERANCE, arrays: int = 1,
-            seeds: Sequence[int] = range(DRAWS), limit: int = LIMIT) -> Measured:
-    """Run one on a chip a seed, each with its own right-hand side A x, x Gaussian, to a relative residual."""
+            params: AnalogParams, *, tolerance: float = TOLERANCE, arrays: int = 1, seed: int = 0,
+            chips: Sequence[int] = range(search.CHIPS, search.CHIPS + DRAWS), limit: int = LIMIT) -> Measured:
+    """Run one on chips, by their seeds, each with its own right-hand side A x, x Gaussian drawn from ``seed`` and that
+    of the chip, to a relative residual."""
     counts, solved = [], True
-    for seed in seeds:
-        loops = StaticLoops(inverse.loops, Die.sample(config, replace(params, seed=seed)))
-        b = matrix @ np.random.default_rng([seed, 1]).standard_normal(len(matrix))
+    for chip in chips:
+        loops = StaticLoops(inverse.loops, Die.sample(config, replace(params, seed=chip)))
+        b = matrix @ np.random.default_rng([seed, chip]).standard_normal(len(matrix))
         ended = fgmres(matrix, b, partial(inverse.apply, loops), tol=tolerance, limit=limit)
         counts.append(ended.iterations)
         solved &= ended.solved
@@ -201,8 +204,8 @@ def ranked(matrix: np.ndarray, config: ChipConfig, params: AnalogParams, *, grid
     that settle as soon as the identity does. The first whose least is above what another one needs ends the search,
     unless it is ``exhaustive``.
 
-    ``right_hand_sides``: how many share the set-up. ``arrays``: chips that hold a loop each. ``seed``: the first chip
-    and right-hand side. ``plan_loop``: makes loops of blocks, :func:`planned` unless told otherwise. Errors: as
+    ``right_hand_sides``: how many share the set-up. ``arrays``: chips that hold a loop each. ``seed`` draws
+    right-hand sides. ``plan_loop``: makes loops of blocks, :func:`planned` unless told otherwise. Errors: as
     :func:`candidates`.
     """
     plan, quickest = plan_loop or planned(config, params), plan_system(np.eye(1), config, params)
@@ -226,7 +229,7 @@ def ranked(matrix: np.ndarray, config: ChipConfig, params: AnalogParams, *, grid
             refused.append((candidate, str(refusal)))
             continue
         found.append(measure(candidate, inverse, matrix, config, params, tolerance=tolerance, arrays=arrays,
-                             seeds=range(seed, seed + DRAWS)))
+                             seed=seed))
         best = min(best, found[-1].clocks(right_hand_sides))
     found.sort(key=lambda measured: measured.clocks(right_hand_sides))
     return Ranking(tuple(found), tuple(refused), tuple(hopeless))
@@ -244,8 +247,8 @@ def choose(matrix: np.ndarray, config: ChipConfig, params: AnalogParams, *, grid
                      arrays=arrays, seed=seed, plan_loop=plan_loop)
     if not ranking.measured:
         candidate, why = ranking.refused[0]
-        raise InputError(f"matrix: of {len(ranking.refused)} ways to split {len(matrix)} unknowns none has a stable plan "
-                         f"for every block; {candidate.name}: {why}")
+        raise InputError(f"matrix: of {len(ranking.refused)} ways to split {len(matrix)} unknowns none has a stable "
+                         f"plan for every block; {candidate.name}: {why}")
     if not ranking.measured[0].solved:
         raise InputError(f"matrix: none of {len(ranking.measured)} ways to split {len(matrix)} unknowns reaches a "
                          f"relative residual of {tolerance:g} in {LIMIT} iterations")
@@ -279,8 +282,8 @@ def explanation(ranking: Ranking, matrix: np.ndarray, params: AnalogParams, righ
     reasons += [f"refused {candidate.name}: {why}" for candidate, why in ranking.refused]
     n = len(matrix)
     factor, solve = digital_cycles(n ** 3 // 3, params), digital_cycles(n * n, params)
-    reasons.append(f"a dense float64 factorisation on the host would take the time of {thousands(factor)} clocks once and "
-                   f"{thousands(solve)} a right-hand side")
+    reasons.append(f"a dense float64 factorisation on the host would take the time of {thousands(factor)} clocks once "
+                   f"and {thousands(solve)} a right-hand side")
     return tuple(reasons)
 
 
@@ -297,14 +300,17 @@ def calls(inverse: Inverse) -> tuple[int, ...]:
 
 
 def planned(config: ChipConfig, params: AnalogParams) -> PlanLoop:
-    """Plans loops for blocks as preconditioners; blocks that are equal but for rounding noise once."""
+    """Plans loops for blocks, for the fewest iterations on the block alone (:func:`ohmloop.plan.search.plan_loop`).
+
+    Blocks that are equal but for rounding noise are planned once.
+    """
     known: dict[bytes, Loop | InputError] = {}
 
     def plan_loop(block: np.ndarray) -> Loop:
         key = (np.round(block / np.abs(block).max(initial=1e-300), 10) + 0.0).tobytes()
         if key not in known:
             try:
-                known[key] = Loop.plain(block, plan_preconditioner(block, config, params))
+                known[key] = search.plan_loop(block, config, params, count=fgmres_count)
             except InputError as refusal:
                 known[key] = refusal
         loop = known[key]
@@ -319,6 +325,7 @@ def thousands(clocks: float) -> str:
     return f"{clocks:.0f}" if clocks < 1e4 else f"{clocks / 1e3:.0f} thousand"
 
 
-def _schwarz(matrix: np.ndarray, blocks: partition.Blocks, grid: tuple[int, int] | None, plan_loop: PlanLoop) -> Schwarz:
+def _schwarz(matrix: np.ndarray, blocks: partition.Blocks, grid: tuple[int, int] | None,
+             plan_loop: PlanLoop) -> Schwarz:
     coarse = bilinear(grid) if grid is not None else aggregates(matrix, blocks)
     return Schwarz(matrix, blocks, coarse, plan_loop)

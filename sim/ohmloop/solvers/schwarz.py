@@ -4,7 +4,7 @@ Boxes repair what is rough; what is smooth over many boxes they hardly see, and 
 boxes. So a coarse space P, n x m with m of about n/16, takes care of it, exactly in float64 (E = P' A P)::
 
     multiplicative    x = P E^-1 P' v,  then box by box  x_i += A_ii^-1 (v - A x)_i
-    additive          x = P E^-1 P' v  +  sum over boxes of  A_ii^-1 v_i       
+    additive          x = P E^-1 P' v  +  sum over boxes of  A_ii^-1 v_i
 
 One solve a box and application, nothing else analogue. Boxes that hold equal matrices share a loop: all boxes of a
 Poisson grid are one loop, and the array is written once for the whole iteration. The multiplicative form needs fewer
@@ -69,7 +69,8 @@ class Schwarz:
             self._coarse, self.coarse_size = csr_matrix(coarse), coarse.shape[1]
             self._inverse = _galerkin_inverse(matrix, coarse)
             nonzero, m = self._coarse.nnz, self.coarse_size
-            self.work += Work(2 * nonzero + m * m, math.ceil(nonzero / self.size) * elements + m * nonzero + m ** 3, m * m)
+            setup = math.ceil(nonzero / self.size) * elements + m * nonzero + m ** 3
+            self.work += Work(2 * nonzero + m * m, setup, m * m)
         level = f"a coarse system of {self.coarse_size} solved digitally" if self.coarse_size else "no coarse system"
         self.reasons = (f"{'all at once' if additive else 'one after the other'}, {len(blocks)} boxes of at most "
                         f"{max(map(len, blocks))} unknowns with {len(self.loops)} different matrices, and {level}: "
