@@ -229,7 +229,7 @@ def ranked(matrix: np.ndarray, config: ChipConfig, params: AnalogParams, *, grid
             refused.append((candidate, str(refusal)))
             continue
         found.append(measure(candidate, inverse, matrix, config, params, tolerance=tolerance, arrays=arrays,
-                             seed=seed))
+                             seed=seed, limit=LIMIT))
         best = min(best, found[-1].clocks(right_hand_sides))
     found.sort(key=lambda measured: measured.clocks(right_hand_sides))
     return Ranking(tuple(found), tuple(refused), tuple(hopeless))

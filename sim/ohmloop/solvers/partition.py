@@ -116,7 +116,7 @@ def has_pairs(matrix: np.ndarray) -> bool:
 
 def is_sparse(matrix: np.ndarray) -> bool:
     """Whether few enough elements are not zero (:data:`SPARSE`) for an ordering to find something."""
-    return np.count_nonzero(matrix) <= SPARSE * matrix.size
+    return bool(np.count_nonzero(matrix) <= SPARSE * matrix.size)
 
 
 def partitions(matrix: np.ndarray, largest: int, grid: tuple[int, int] | None = None) -> dict[str, Blocks]:

@@ -106,8 +106,8 @@ def aggregates(matrix: np.ndarray, blocks: Sequence[np.ndarray], spacing: int = 
     """
     diagonal = np.diag(matrix)
     if not diagonal.all():
-        raise InputError(f"matrix: row {np.flatnonzero(diagonal == 0)[0] + 1} of the diagonal is zero; aggregates need it, "
-                         "use one level")
+        row = int(np.flatnonzero(diagonal == 0)[0]) + 1
+        raise InputError(f"matrix: row {row} of the diagonal is zero; aggregates need it, use one level")
     pieces = [block[piece] for block in blocks for piece in bisected(matrix[np.ix_(block, block)], spacing ** 2)]
     constant = np.zeros((len(matrix), len(pieces)))
     for column, piece in enumerate(pieces):

@@ -95,8 +95,11 @@ def test_solves_of_every_elimination(form: str, cut: str, blocks: int):
 
 def test_a_model_of_a_chip_counts_the_same():
     matrix = wishart(64, 30.0, np.random.default_rng(SEED))
-    inverse = RecursiveInverse(matrix, chunks(np.arange(64), 16),
-                               lambda block: Loop.plain(block, plan_preconditioner(block, LAB, REFERENCE)), cut="halves")
+
+    def plan(block: np.ndarray) -> Loop:
+        return Loop.plain(block, plan_preconditioner(block, LAB, REFERENCE))
+
+    inverse = RecursiveInverse(matrix, chunks(np.arange(64), 16), plan, cut="halves")
     loops = StaticLoops(inverse.loops, Die.sample(LAB, replace(REFERENCE, seed=7)))
     v = matrix @ np.random.default_rng(SEED).standard_normal(64)
     for _ in range(3):
