@@ -40,7 +40,13 @@ SMALL_SCALES = (1.0, 0.8, 0.6, 0.45, 0.33, 0.25)
 """Full-scale codes over the largest that are tried when nothing is stable: room for a large shift."""
 
 SECOND_ROUND = 6
-"""Candidates that enter the second round; the neighbours of the first three are looked at too."""
+"""Candidates that enter the second round."""
+
+FINE = 2
+"""How many of them bring their neighbours along."""
+
+FINISHED = 8
+"""Candidates of the second round that are asked, in turn, whether they keep their margin on every drawn chip."""
 
 CHIPS = 4
 """Chips of the second round; the first also serves the first round."""
@@ -60,7 +66,7 @@ class _Choice:
     candidate: Candidate
     frail: bool = False
     iterations: float = math.inf
-    clocks: float = math.inf
+    clocks: float = 0.0
 
     @property
     def key(self) -> tuple[bool, float, float]:
@@ -90,26 +96,21 @@ def plan_loop(matrix: np.ndarray, config: ChipConfig, params: AnalogParams, *, c
     search = _Search(matrix, b, config, params, count)
     widths = (digits,) if digits else (1, 2) if 2 * len(matrix) <= config.size and bad is None else (1,)
     ways = list(preparations(matrix))
-    first = [search.judged(choice, 1) for way in ways for width in widths for choice in search.candidates(way, width)]
-    found = [choice for choice in first if math.isfinite(choice.clocks)]
-    if not found:
-        first = [search.judged(choice, 1) for way in ways for choice in search.far_shifted(way)]
-        found = [choice for choice in first if math.isfinite(choice.clocks)]
-    found.sort(key=lambda choice: choice.key)
-    near = [other for choice in found[:3] for other in search.neighbours(choice)]
-    second = [search.judged(choice, CHIPS) for choice in (*found[:SECOND_ROUND], *near)]
-    ranked = sorted((c for c in second if math.isfinite(c.clocks)), key=lambda choice: choice.key)
-    for choice in (*ranked, *found[SECOND_ROUND:]):
+    first = [choice for way in ways for width in widths for choice in search.candidates(way, width)]
+    best = search.best(first, 1, SECOND_ROUND) or \
+        search.best([choice for way in ways for choice in search.far_shifted(way)], 1, SECOND_ROUND)
+    near = [other for choice in best[:FINE] for other in search.neighbours(choice)]
+    refusal: InputError | None = None
+    for choice in search.best([*best, *near], CHIPS, FINISHED) or best:
         try:
             loop = search.finished(choice, tolerance, bad)
-        except InputError:
-            if choice is (ranked or found)[-1]:
-                raise
+        except InputError as error:
+            refusal = error
             continue
         if loop is not None:
             return loop
-    best = ways[-1].apply(matrix)
-    raise planner.refusal(scaling.rank_candidates(best, config, 1, 1)[0], None, config, params, 1)
+    worst = scaling.rank_candidates(ways[-1].apply(matrix), config, 1, 1)[0]
+    raise refusal or planner.refusal(worst, None, config, params, 1)
 
 
 class _Search:
@@ -162,21 +163,33 @@ class _Search:
             error = scaling.rounding_error(prepared, codes, c_max)
             yield _Choice(way, digits, shift, bent, Candidate(c_max, codes, error))
 
-    def judged(self, choice: _Choice, chips: int) -> _Choice:
-        """The choice with its counts, infinite where it is singular, unstable, or was judged on as many chips."""
+    def best(self, choices: list[_Choice], chips: int, most: int) -> list[_Choice]:
+        """The ``most`` best stable ones with their counts on so many chips, best first.
+
+        Eigenvalues take longer than all the rest: they are asked for in the order of the counts, until enough are found.
+        """
+        counted = sorted(filter(None, (self.judged(choice, chips) for choice in choices)), key=lambda choice: choice.key)
+        found: list[_Choice] = []
+        for choice in counted:
+            if len(found) == most:
+                break
+            codes = scaling.embed(choice.candidate.codes, self.config, choice.digits)
+            rest = stability.rest_eigenvalue(codes, self.config, self.params).real + self.params.inverse_gain
+            if rest > 0.0:
+                found.append(replace(choice, clocks=planner.iteration_cycles(rest, self.config, self.params)))
+        return sorted(found, key=lambda choice: choice.key)
+
+    def judged(self, choice: _Choice, chips: int) -> _Choice | None:
+        """The choice with its counts; None where it is singular or was judged on as many chips before."""
         candidate, way = choice.candidate, choice.preparation
         name = (chips, candidate.c_max, candidate.codes.tobytes(), way.row_factor.tobytes() + way.rows.tobytes())
         if name in self.seen or planner.singular(candidate.codes):
-            return choice
+            return None
         self.seen.add(name)
         codes = scaling.embed(candidate.codes, self.config, choice.digits)
-        rest = stability.rest_eigenvalue(codes, self.config, self.params).real + self.params.inverse_gain
-        if rest <= 0.0:
-            return choice
         frail = ranking.mismatch_error(codes, self.config, self.params) > planner.FRAIL
         counts = [self._counted(choice, codes, die) for die in self.dies[:chips]]
-        clocks = planner.iteration_cycles(rest, self.config, self.params)
-        return replace(choice, frail=frail, iterations=float(np.mean(counts)), clocks=clocks)
+        return replace(choice, frail=frail, iterations=float(np.mean(counts)))
 
     def _counted(self, choice: _Choice, codes: np.ndarray, die: Die) -> float:
         way = choice.preparation

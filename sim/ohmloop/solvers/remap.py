@@ -30,27 +30,27 @@ from ohmloop.errors import InputError
 
 @dataclass(frozen=True, eq=False)
 class Posed:
-    """A square real system B z = c that stands for a problem, and the ways between the two."""
+    """A square real system B z = c that stands for a problem, and the ways between the two, for any right-hand side y."""
 
     matrix: np.ndarray
     """B, (n, n), float64."""
 
-    rhs: np.ndarray
-    """c, (n,)."""
+    rhs: Callable[[np.ndarray], np.ndarray]
+    """c (n,) from y."""
 
     answer: Callable[[np.ndarray], np.ndarray]
     """The problem's unknowns from z (n,)."""
 
-    residual: Callable[[np.ndarray], float]
-    """The relative residual of the problem for its unknowns, in the 2-norm."""
+    residual: Callable[[np.ndarray, np.ndarray], float]
+    """The relative residual of the problem for unknowns and y, in the 2-norm."""
 
     what: str
     """The form in words, empty for a square real system."""
 
 
-def square(matrix: np.ndarray, b: np.ndarray) -> Posed:
+def square(matrix: np.ndarray) -> Posed:
     """A x = b, real (n, n), as it is."""
-    return Posed(matrix, b, lambda z: z, lambda x: _ratio(b - matrix @ x, b), "")
+    return Posed(matrix, lambda y: y, lambda z: z, lambda x, y: ratio(y - matrix @ x, y), "")
 
 
 def realified(matrix: Any) -> Any:
@@ -72,48 +72,50 @@ def joined(x: np.ndarray) -> np.ndarray:
     return x[:half] + 1j * x[half:]
 
 
-def normal(x: np.ndarray, y: np.ndarray, *, ridge: float = 0.0, noise: np.ndarray | None = None) -> Posed:
+def normal(x: np.ndarray, *, ridge: float = 0.0, noise: np.ndarray | None = None) -> Posed:
     """X' R^-1 X + mu I for X (m, n), or X X' + mu I where m < n, R = I then.
 
     ``ridge`` mu >= 0; ``noise`` R: (m,) variances or (m, m) symmetric and positive definite.
     """
     m, n = x.shape
-    _check(x, y, ridge, noise)
+    _check(m, ridge, noise)
+    weigh = _weigher(noise)
+    gradient = _gradient(x, ridge, weigh)
     if m < n:
         if noise is not None:
             raise InputError("noise: weighs equations that contradict one another; with fewer rows than columns none do")
-        residual = _gradient(x, y, ridge, _weigher(None)) if ridge else lambda found: _ratio(y - x @ found, y)
-        return Posed(x @ x.T + ridge * np.eye(m), y, lambda z: x.T @ z, residual,
+        return Posed(x @ x.T + ridge * np.eye(m), lambda y: y, lambda z: x.T @ z,
+                     gradient if ridge else lambda found, y: ratio(y - x @ found, y),
                      f"least norm: X X' for {m} equations in {n} unknowns" + _named(ridge, None))
-    weigh = _weigher(noise)
     weighted = weigh(x)
-    return Posed(weighted.T @ x + ridge * np.eye(n), weighted.T @ y, lambda z: z, _gradient(x, y, ridge, weigh),
+    gram = weighted.T @ x
+    return Posed((gram + gram.T) / 2 + ridge * np.eye(n), lambda y: weighted.T @ y, lambda z: z, gradient,
                  f"normal equations of {m} equations in {n} unknowns" + _named(ridge, noise))
 
 
-def augmented(x: np.ndarray, y: np.ndarray, *, ridge: float = 0.0, noise: np.ndarray | None = None) -> Posed:
+def augmented(x: np.ndarray, *, ridge: float = 0.0, noise: np.ndarray | None = None) -> Posed:
     """[[R, X], [-X', mu I]] for X (m, n), m >= n; arguments as :func:`normal`.
 
-    X and y are divided by the largest column norm of X, and rows m.. scaled with it: the condition number of the whole is
-    then of the order of that of X.
+    With s the largest variance and g the largest column norm, the system is [[R/s, X/g], [-X'/g, s mu/g^2 I]] for
+    s R^-1 (y - X x) above g x: entries of like size, for cells that hold few bits.
     """
     m, n = x.shape
-    _check(x, y, ridge, noise)
+    _check(m, ridge, noise)
     if m < n:
         raise InputError(f"augmented form: must have as many rows as columns at least, not {m} x {n}")
-    size = float(np.linalg.norm(x, axis=0).max()) or 1.0
     r = np.eye(m) if noise is None else np.diag(noise) if noise.ndim == 1 else noise
-    spread = float(np.abs(np.diagonal(r)).max())
-    scaled = x / size
-    matrix = np.block([[r / spread, scaled], [-scaled.T, spread * ridge / size**2 * np.eye(n)]])
-    return Posed(matrix, np.concatenate([y, np.zeros(n)]), lambda z: z[m:] / size,
-                 _gradient(x, y, ridge, _weigher(noise)), f"augmented system of {m} + {n} unknowns" + _named(ridge, noise))
+    spread, size = float(np.abs(np.diagonal(r)).max()), float(np.linalg.norm(x, axis=0).max()) or 1.0
+    matrix = np.block([[r / spread, x / size], [-x.T / size, spread * ridge / size**2 * np.eye(n)]])
+    return Posed(matrix, lambda y: np.concatenate([y, np.zeros(n)]), lambda z: z[m:] / size,
+                 _gradient(x, ridge, _weigher(noise)), f"augmented system of {m} + {n} unknowns" + _named(ridge, noise))
 
 
-def _check(x: np.ndarray, y: np.ndarray, ridge: float, noise: np.ndarray | None) -> None:
-    m = len(x)
-    if len(y) != m:
-        raise InputError(f"right-hand side: must have {m} elements, one a row of the matrix, not {len(y)}")
+def ratio(r: np.ndarray, b: np.ndarray) -> float:
+    """||r|| / ||b||, or ||r|| where b is zero."""
+    return float(np.linalg.norm(r) / (np.linalg.norm(b) or 1.0))
+
+
+def _check(m: int, ridge: float, noise: np.ndarray | None) -> None:
     if not (ridge >= 0.0 and np.isfinite(ridge)):
         raise InputError(f"ridge: must be a finite number, 0 or above, not {ridge}")
     if noise is None:
@@ -139,15 +141,11 @@ def _weigher(noise: np.ndarray | None) -> Callable[[np.ndarray], np.ndarray]:
     return lambda v: scipy.linalg.cho_solve(factor, v)
 
 
-def _gradient(x: np.ndarray, y: np.ndarray, ridge: float,
-              weigh: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], float]:
-    start = x.T @ weigh(y)
-    return lambda found: _ratio(x.T @ weigh(y - x @ found) - ridge * found, start)
+def _gradient(x: np.ndarray, ridge: float, weigh: Callable[[np.ndarray], np.ndarray]
+              ) -> Callable[[np.ndarray, np.ndarray], float]:
+    """||X' R^-1 (y - X x) - mu x|| / ||X' R^-1 y||."""
+    return lambda found, y: ratio(x.T @ weigh(y - x @ found) - ridge * found, x.T @ weigh(y))
 
 
 def _named(ridge: float, noise: np.ndarray | None) -> str:
     return (f", ridge {ridge:g}" if ridge else "") + (", weighed by the noise" if noise is not None else "")
-
-
-def _ratio(r: np.ndarray, b: np.ndarray) -> float:
-    return float(np.linalg.norm(r) / (np.linalg.norm(b) or 1.0))
