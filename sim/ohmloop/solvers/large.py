@@ -62,6 +62,9 @@ METHODS = (BORDER, SCHWARZ, GAUSS_SEIDEL, *ELIMINATIONS)
 class WorkedInverse(Inverse, Protocol):
     """An inverse that knows its digital work."""
 
+    blocks: int
+    """Blocks that it is made of, those done digitally not counted."""
+
     @property
     def work(self) -> Work:
         """Multiply-adds of an application and of the set-up."""
@@ -259,7 +262,8 @@ class Chosen:
     """An inverse with the reasons for it."""
 
     def __init__(self, inverse: WorkedInverse, reasons: tuple[str, ...]):
-        self.inverse, self.size, self.loops, self.work = inverse, inverse.size, inverse.loops, inverse.work
+        self.inverse, self.size, self.blocks = inverse, inverse.size, inverse.blocks
+        self.loops, self.work = inverse.loops, inverse.work
         self.reasons = (*inverse.reasons, *reasons)
 
     def apply(self, solve: Callable[[int, np.ndarray], np.ndarray], v: np.ndarray) -> np.ndarray:

@@ -55,7 +55,7 @@ class Schwarz:
 
     def __init__(self, matrix: np.ndarray, blocks: Sequence[np.ndarray], coarse: np.ndarray | None,
                  plan_loop: PlanLoop, *, additive: bool = False):
-        self.size, self.additive = len(matrix), additive
+        self.size, self.blocks, self.additive = len(matrix), len(blocks), additive
         ordered(matrix, blocks)
         loops = Loops(plan_loop)
         self._boxes = [(box, loops.number(matrix[np.ix_(box, box)])) for box in blocks]

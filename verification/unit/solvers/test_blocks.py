@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from verification.unit.solvers.exact import LAB, REFERENCE, exact, matrix_of, system, unplanned
 
 from ohmloop.analog.cells import Die
 from ohmloop.ensembles import tridiagonal, wishart
@@ -24,7 +25,6 @@ from ohmloop.solvers.blocks import (
 from ohmloop.solvers.large import calls
 from ohmloop.solvers.loops import StaticLoops
 from ohmloop.solvers.partition import chunks
-from verification.unit.solvers.exact import LAB, REFERENCE, exact, matrix_of, system, unplanned
 
 SEED = int(os.environ.get("OHMLOOP_SEED", "0"))
 

@@ -5,6 +5,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from verification.unit.solvers.exact import CHIP64, LAB, REFERENCE
 
 from ohmloop.ensembles import ensemble
 from ohmloop.errors import InputError
@@ -12,7 +13,6 @@ from ohmloop.plan.loop import Loop
 from ohmloop.plan.stability import UnstableError
 from ohmloop.solvers import large
 from ohmloop.solvers.blocks import PlanLoop
-from verification.unit.solvers.exact import CHIP64, LAB, REFERENCE
 
 SEED = int(os.environ.get("OHMLOOP_SEED", "0"))
 

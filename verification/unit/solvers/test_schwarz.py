@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+from verification.unit.solvers.exact import matrix_of, system, unplanned
 
 from ohmloop.ensembles import heat
 from ohmloop.errors import InputError
@@ -11,7 +12,6 @@ from ohmloop.plan.cost import writings
 from ohmloop.solvers.large import calls
 from ohmloop.solvers.partition import boxes, chunks
 from ohmloop.solvers.schwarz import DAMPING, Schwarz, aggregates, bilinear
-from verification.unit.solvers.exact import matrix_of, system, unplanned
 
 SEED = int(os.environ.get("OHMLOOP_SEED", "0"))
 
