@@ -51,6 +51,15 @@ def test_clocks_of_a_solve_are_at_most_as_predicted(family: str):
     assert run.cycles - run.phases[Phase.PROGRAM] == predicted + 2 * cycles.ISSUE, "PROG's issue, and HALT"
 
 
+def test_scans_by_a_worked_number():
+    """tau 18.8, D 31, 1 LSB: still after 18.8 ln(128 / 1.5) = 84 clocks, in the second scan at 106; the third ends it."""
+    plan = replace(plan_preconditioner(ensemble("heat", 64), CHIP64, REFERENCE), slowest_time_constant_cycles=18.8,
+                   interval_cycles=31, tolerance=1)
+    assert cost.scans(plan, CHIP64) == 3
+    assert cost.scans(replace(plan, slowest_time_constant_cycles=6.9), CHIP64) == 2
+    assert cost.scans(replace(plan, slowest_time_constant_cycles=25.0), CHIP64) == 4
+
+
 def test_a_solve_has_a_vector_in_and_one_out():
     plan = plan_preconditioner(ensemble("heat", 64), CHIP64, REFERENCE)
     assert cost.solve_cycles(plan, CHIP64) == cost.inverse_cycles(plan, CHIP64) + 69 + 68

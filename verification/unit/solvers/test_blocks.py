@@ -147,6 +147,8 @@ def test_digital_work_counts_what_is_not_zero():
     assert (full.application, triangular.application, full.kept) == (2 * (1 + 1), 2, 0)
     assert kept.setup == full.setup == 2 * (4 ** 3 // 3 + 4 ** 2 + 1)
     assert GaussSeidel(tridiagonal(12), blocks, unplanned).work.application == 2
+    halves = RecursiveInverse(system(16, SEED), chunks(np.arange(16), 4), unplanned, cut="halves").work
+    assert halves.application == 2 * 8 * 8 + 3 * 2 * 4 * 4, "the first half is applied twice"
     assert GaussSeidel(tridiagonal(12), blocks, unplanned, symmetric=True).work.application == 4
 
 
