@@ -10,13 +10,12 @@ count is not what the formula of the method says.
 
 import argparse
 import json
-import math
 import os
 import re
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -111,11 +110,11 @@ class Result:
 
 @dataclass(frozen=True)
 class Choice:
-    """What the fewest clocks decide for: method and split, clocks a right-hand side and once, all reasons."""
+    """What the fewest clocks decide for: method and split, clocks a right-hand side with its share of what is done
+    once, all reasons."""
 
     name: str
     clocks: int
-    setup_clocks: int
     reasons: tuple[str, ...]
 
 
@@ -168,11 +167,11 @@ def run(case: Case, config: ChipConfig, params: AnalogParams, chips: int = CHIPS
                 len(asked) == formula_solves(method, inverse.blocks)))
     chosen = {}
     for name, (count, arrays) in SETTINGS.items() if ranking.measured else ():
-        costs = [replace(found, cost=large.iterations_cost(found.inverse, math.ceil(found.mean), matrix, config, params,
-                                                           arrays)) for found in ranking.measured]
+        costs = [large.charged(found.candidate, found.inverse, found.iterations, found.solved, matrix, config, params,
+                               arrays) for found in ranking.measured]
         costs.sort(key=lambda found: found.clocks(count))
         reasons = large.explanation(large.Ranking(tuple(costs), ranking.refused, ()), matrix, params, count)
-        chosen[name] = Choice(costs[0].candidate.name, costs[0].cost.clocks, costs[0].setup_clocks, reasons)
+        chosen[name] = Choice(costs[0].candidate.name, round(costs[0].clocks(count)), reasons)
     sides = [matrix @ np.random.default_rng([case.seed, CHIP_SEED + chip]).standard_normal(case.n)
              for chip in range(chips)]
     counted = [baseline_counts(matrix, b) for b in sides]
@@ -205,14 +204,15 @@ def iterations_table(rows: Sequence[Row], config: ChipConfig) -> Table:
 
 def choice_table(rows: Sequence[Row]) -> Table:
     """What is chosen, and the clocks that decide."""
-    table = Table(title="chosen, by clocks: thousands a right-hand side (and once)", title_justify="left")
+    table = Table(title="chosen, and thousands of clocks a right-hand side, its share of what is done once in them",
+                  title_justify="left")
     table.add_column("system")
     for name in SETTINGS:
         table.add_column(f"for {name}")
         table.add_column("clocks", justify="right")
     for row in rows:
         cells = [cell for choice in row.chosen.values()
-                 for cell in (choice.name, f"{choice.clocks / 1e3:.0f} ({choice.setup_clocks / 1e3:.0f})")]
+                 for cell in (choice.name, f"{choice.clocks / 1e3:.0f}")]
         table.add_row(row.title, *(cells or ["refused"]))
     return table
 

@@ -5,7 +5,7 @@ Every way to split the unknowns (:mod:`ohmloop.solvers.partition`) is taken with
 flexible GMRES, on settled models of a few drawn chips and a right-hand side drawn from a seed, and is charged with
 (:mod:`ohmloop.plan.cost`)::
 
-    iterations (T_solve solves + T_write writings + digital) + set-up / right-hand sides
+    iterations (T_solve solves + T_write writings + digital) + what is done once / right-hand sides
 
 A block that has no stable plan rules a candidate out, with the planner's reason; another split may still serve. What
 could not win even if its blocks were the best there can be is not planned at all.
@@ -23,7 +23,7 @@ from ohmloop.analog.cells import Die
 from ohmloop.analog.params import AnalogParams
 from ohmloop.errors import InputError
 from ohmloop.plan import search
-from ohmloop.plan.cost import Cost, application_cost, digital_cycles
+from ohmloop.plan.cost import Cost, application_cost, digital_cycles, writing_cycles, writings
 from ohmloop.plan.loop import Loop
 from ohmloop.plan.planner import plan_system
 from ohmloop.plan.scaling import check_magnitude
@@ -103,7 +103,10 @@ class Measured:
     """Whether it got there on every chip."""
 
     cost: Cost
-    """Of one right-hand side, iterations rounded up from the mean, the share of the set-up not in it."""
+    """Of the first right-hand side, iterations rounded up from the mean, the set-up not in it."""
+
+    later_clocks: int
+    """Of each further one: less where an array still holds what is asked for."""
 
     setup_clocks: int
     """Of the digital set-up, for all right-hand sides together."""
@@ -114,15 +117,17 @@ class Measured:
         return sum(self.iterations) / len(self.iterations)
 
     def clocks(self, right_hand_sides: int = 1) -> float:
-        """Clocks a right-hand side, with its share of the set-up; infinite where it does not get there."""
-        return self.cost.clocks + self.setup_clocks / right_hand_sides if self.solved else math.inf
+        """Clocks a right-hand side, with its share of what is done once; infinite where it does not get there."""
+        once = self.setup_clocks + self.cost.clocks - self.later_clocks
+        return self.later_clocks + once / right_hand_sides if self.solved else math.inf
 
     def sentence(self) -> str:
         """All that decided, in one sentence."""
         reached = f"{self.mean:.3g} iterations" if self.solved else f"not solved in {max(self.iterations)} iterations"
         arrays = f"{self.cost.writings} writing{'s' * (self.cost.writings != 1)} of an array"
         return (f"{self.candidate.name}: {reached}, {self.cost.solves} solves, {arrays}, "
-                f"{thousands(self.cost.clocks)} clocks a right-hand side and {thousands(self.setup_clocks)} once")
+                f"{thousands(self.cost.clocks)} clocks for the first right-hand side, {thousands(self.later_clocks)} "
+                f"for each further one, {thousands(self.setup_clocks)} to set up")
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,9 +184,18 @@ def measure(candidate: Candidate, inverse: WorkedInverse, matrix: np.ndarray, co
         ended = fgmres(matrix, b, partial(inverse.apply, loops), tol=tolerance, limit=limit)
         counts.append(ended.iterations)
         solved &= ended.solved
-    times = math.ceil(sum(counts) / len(counts))
-    return Measured(candidate, inverse, tuple(counts), solved,
-                    iterations_cost(inverse, times, matrix, config, params, arrays),
+    return charged(candidate, inverse, tuple(counts), solved, matrix, config, params, arrays)
+
+
+def charged(candidate: Candidate, inverse: WorkedInverse, iterations: tuple[int, ...], solved: bool, matrix: np.ndarray,
+            config: ChipConfig, params: AnalogParams, arrays: int = 1) -> Measured:
+    """What these iterations cost with so many arrays."""
+    times = math.ceil(sum(iterations) / len(iterations))
+    cost = iterations_cost(inverse, times, matrix, config, params, arrays)
+    asked = calls(inverse)
+    again = writings(asked, arrays, 2 * times) - writings(asked, arrays, times)
+    return Measured(candidate, inverse, iterations, solved, cost,
+                    cost.clocks - (cost.writings - again) * writing_cycles(config),
                     digital_cycles(inverse.work.setup, params))
 
 
@@ -219,8 +233,9 @@ def ranked(matrix: np.ndarray, config: ChipConfig, params: AnalogParams, *, grid
         except InputError as refusal:
             refused.append((candidate, str(refusal)))
             continue
-        cost = iterations_cost(outline, fewest_iterations(tolerance, config), matrix, config, params, arrays)
-        least.append((cost.clocks + digital_cycles(outline.work.setup, params) / right_hand_sides, candidate))
+        at_least = charged(candidate, outline, (fewest_iterations(tolerance, config),), True, matrix, config, params,
+                           arrays)
+        least.append((at_least.clocks(right_hand_sides), candidate))
     best = math.inf
     for clocks, candidate in sorted(least, key=lambda item: item[0]):
         if clocks > best and not exhaustive:

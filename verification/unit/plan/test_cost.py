@@ -52,7 +52,7 @@ def test_clocks_of_a_solve_are_at_most_as_predicted(family: str):
 
 
 def test_scans_by_a_worked_number():
-    """tau 18.8, D 31, 1 LSB: still after 18.8 ln(128 / 1.5) = 84 clocks, in the second scan at 106; the third ends it."""
+    """tau 18.8, D 31, 1 LSB: still after 18.8 ln(128 / 1.5) = 84 clocks, so at 106; the third scan ends it."""
     plan = replace(plan_preconditioner(ensemble("heat", 64), CHIP64, REFERENCE), slowest_time_constant_cycles=18.8,
                    interval_cycles=31, tolerance=1)
     assert cost.scans(plan, CHIP64) == 3
