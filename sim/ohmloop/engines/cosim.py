@@ -86,7 +86,7 @@ class _Build:
         if self.waivers is not None:
             parts.append(self.waivers)
         if self.engine == "verilator":
-            parts += [env["MAKEFLAGS"], _processor(), Path(__file__)]
+            parts += [env["MAKEFLAGS"], processor(), Path(__file__)]
         return digest(*parts)
 
     def arguments(self, folder: Path) -> dict[str, Any]:
@@ -323,7 +323,7 @@ def _environment(extra: Mapping[str, str], python_path: Sequence[Path]) -> dict[
     return env | dict(extra)
 
 
-def _processor() -> str:
+def processor() -> str:
     """What ``-march=native`` depends on: a build folder may travel to another machine."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
