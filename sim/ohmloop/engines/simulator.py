@@ -15,9 +15,9 @@ import numpy as np
 
 from ohmloop.analog.cells import Die
 from ohmloop.engines.cosim import run_bench, waves_of
-from ohmloop.engines.operations import Operation, Result, Script, drive
+from ohmloop.engines.operations import EngineError, Operation, Result, Script, drive
 from ohmloop.engines.trace import Trace
-from ohmloop.errors import InputError, OhmloopError
+from ohmloop.errors import InputError
 from ohmloop_hdl.config import ChipConfig
 from ohmloop_hdl.verilog import MACRO_SHELL, MACRO_SOURCES, TOP, WAIVERS, write_project
 
@@ -44,10 +44,6 @@ BUILDS_VARIABLE = "OHMLOOP_BUILDS"
 def builds_folder() -> Path:
     """Where builds are kept for the next run."""
     return Path(os.environ.get(BUILDS_VARIABLE, "build/cosim"))
-
-
-class SimulatorError(OhmloopError):
-    """The simulated chip refused an access or did not come to an end."""
 
 
 class SimulatorEngine:
@@ -137,9 +133,9 @@ class SimulatorEngine:
             answer = self._connection.recv()
         except (EOFError, OSError):
             self._thread.join()
-            raise self._failure or SimulatorError(f"the simulation on {self.name} ended before its time") from None
+            raise self._failure or EngineError(f"the simulation on {self.name} ended before its time") from None
         if isinstance(answer, str):
-            raise SimulatorError(f"{self.name}: {answer}")
+            raise EngineError(f"{self.name}: {answer}")
         return answer
 
     def _simulate(self):

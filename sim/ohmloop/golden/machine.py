@@ -41,6 +41,11 @@ class Machine(State):
         self.settings = Settings.reset(config)
         self._wipe_arrays()
 
+    def zeroize(self) -> None:
+        """Overwrite every memory and both arrays, as reset does; settings stay."""
+        super().__init__(self.config)
+        self._wipe_arrays()
+
     def run(self, entry: int = 0) -> Run:
         """Run from ``entry`` until HALT or a trap.
 
@@ -69,8 +74,13 @@ class Machine(State):
 
     def _wipe_arrays(self) -> None:
         """Zeros in both arrays, as reset leaves them; cells that cannot hold one are counted and mapped."""
+        self.wiped = Run()
+        """What the last wipe did: its events count."""
+        # The vector unit clears its sums by an AXPY of zeros into v0.
+        n = self.config.size
+        self.wiped.events.update({Event.MULTIPLIED: n, Event.VECTOR_READ: 2 * n, Event.VECTOR_WRITTEN: n})
         try:
-            program_arrays(self, self.macro, self.settings, Clock(Run(), 0))
+            program_arrays(self, self.macro, self.settings, Clock(self.wiped, 0))
         except Trapped:
             pass  # more bad cells than the limit at reset, which a wipe does not ask about
         self.valid_codes = self.valid_arrays = False

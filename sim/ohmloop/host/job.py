@@ -1,15 +1,14 @@
 """A job: one program and everything it works on, as a script for any engine and as a run of the golden machine."""
 
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import numpy as np
 
+from ohmloop.engines.model import ModelEngine
 from ohmloop.engines.operations import Connect, Receive, Script, Send
 from ohmloop.golden.machine import Machine
 from ohmloop.golden.run import Run
 from ohmloop.golden.settings import Settings
-from ohmloop.golden.state import Beat
 from ohmloop.golden.stream import signed
 from ohmloop.golden.vector import Scalar
 from ohmloop.host.device import Device, Status
@@ -125,25 +124,5 @@ def _vectors_sent(device: Device, job: Job) -> Script[int]:
 
 def predict(machine: Machine, job: Job) -> tuple[Outcome, Run]:
     """What the golden machine says that the chip will do with the job."""
-    machine.settings = job.settings.copy()
-    machine.program[:len(job.program)] = job.program
-    machine.codes[:] = job.codes
-    machine.valid_codes = True
-    for slot, elements in job.slots.items():
-        machine.slots[slot], machine.valid_slots[slot] = elements, True
-    for v, (mantissas, exponent) in job.vectors.items():
-        machine.mantissas[v], machine.exponents[v] = mantissas, exponent
-    for k, value in job.scalars.items():
-        machine.scalars[k] = value
-    machine.source.extend((word, place == len(words) - 1) for words in job.objects for place, word in enumerate(words))
-    run = machine.run()
-    status = Status(run.trap, run.halt_code, run.pc, run.cycles, machine.bad_count, machine.repairs)
-    objects, machine.sink = _objects(machine.sink), []
-    return Outcome(
-        status, {v: (machine.mantissas[v].copy(), int(machine.exponents[v])) for v in job.reads},
-        {k: machine.scalars[k] for k in job.scalar_reads}, objects), run
-
-
-def _objects(beats: list[Beat]) -> tuple[Words, ...]:
-    ends = [0, *(place + 1 for place, (_, last) in enumerate(beats) if last)]
-    return tuple(tuple(word for word, _ in beats[start:end]) for start, end in pairwise(ends))
+    engine = ModelEngine(machine)
+    return engine.execute(job_script(machine.config, job)), engine.last_run

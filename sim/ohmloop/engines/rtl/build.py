@@ -47,7 +47,8 @@ def library(config: ChipConfig, work: Path) -> Iterator[ctypes.CDLL]:
     tool, environment = find("verilator"), run_environment()
     own = [files("ohmloop.engines.rtl").joinpath(name).read_text() for name in (TOP_LEVEL, WRAPPER)]
     hardware = [files("ohmloop_hdl.macro").joinpath(name).read_text() for name in MACRO_SOURCES]
-    key = digest(json.dumps([str(tool), _FLAGS, environment["MAKEFLAGS"], processor()]), *own, *hardware, chip_verilog(config))
+    described = json.dumps([str(tool), _FLAGS, environment["MAKEFLAGS"], processor()])
+    key = digest(described, *own, *hardware, chip_verilog(config))
 
     def build(folder: Path) -> None:
         sources = {path.name: path for path in write_project(config, folder / "verilog")}

@@ -10,9 +10,20 @@ from types import TracebackType
 import numpy as np
 
 from ohmloop.analog.cells import Die
-from ohmloop.engines.operations import Connect, Operation, Read, Receive, Result, Script, Send, WaitHalt, Write, drive
+from ohmloop.engines.operations import (
+    Connect,
+    EngineError,
+    Operation,
+    Read,
+    Receive,
+    Result,
+    Script,
+    Send,
+    WaitHalt,
+    Write,
+    drive,
+)
 from ohmloop.engines.rtl.build import BEATS, WORDS, library
-from ohmloop.engines.simulator import SimulatorError
 from ohmloop.errors import InputError
 
 RESET, WRITE, READ, WAIT, RECEIVE, CONNECT = range(6)
@@ -68,7 +79,7 @@ class RtlEngine:
         violations = self._library.ohm_violations(self._chip)
         self._stack.close()
         if violations and kind is None:
-            raise SimulatorError(f"rtl: the macro contract was broken {violations} times")
+            raise EngineError(f"rtl: the macro contract was broken {violations} times")
 
     @property
     def clocks(self) -> int:
@@ -86,18 +97,18 @@ class RtlEngine:
                     part = words[first:first + WORDS]
                     self._buffer[:len(part)] = part
                     if not self._operate(WRITE, address + 4 * first, len(part)):
-                        raise SimulatorError(f"rtl: write of {len(words)} words at {address:#x} refused")
+                        raise EngineError(f"rtl: write of {len(words)} words at {address:#x} refused")
             case Read(address, count):
                 words = []
                 for first in range(0, count, WORDS):
                     length = min(WORDS, count - first)
                     if not self._operate(READ, address + 4 * first, length):
-                        raise SimulatorError(f"rtl: read of {count} words at {address:#x} refused")
+                        raise EngineError(f"rtl: read of {count} words at {address:#x} refused")
                     words += self._buffer[:length].tolist()
                 return words
             case WaitHalt(clocks):
                 if not self._operate(WAIT, limit=clocks):
-                    raise SimulatorError(f"rtl: no interrupt within {clocks} clocks")
+                    raise EngineError(f"rtl: no interrupt within {clocks} clocks")
             case Connect(source_pause, sink_pause, seed):
                 chances = (min(int(pause * 2 ** 32), 2 ** 32 - 1) for pause in (source_pause, sink_pause))
                 self._library.ohm_pause(self._chip, *chances, seed & 0xFFFF_FFFF)
@@ -115,7 +126,7 @@ class RtlEngine:
         while (state := lib.ohm_go(chip)) == GOES_ON:
             pass
         if state == ENDED:
-            raise SimulatorError(f"rtl: {lib.ohm_message(chip).decode(errors='replace')}")
+            raise EngineError(f"rtl: {lib.ohm_message(chip).decode(errors='replace')}")
         return state == DONE
 
     def _send(self, words: tuple[int, ...]) -> None:
@@ -130,11 +141,13 @@ class RtlEngine:
 
     def _receive(self, clocks: int) -> list[int]:
         if not self._operate(RECEIVE, count=self._objects + 1, limit=clocks):
-            raise SimulatorError(f"rtl: no object on the output stream within {clocks} clocks")
+            raise EngineError(f"rtl: no object on the output stream within {clocks} clocks")
         words: list[int] = []
-        while not words or not beat & LAST:
+        last = 0
+        while not last:
             beat = int(self._sink[self._taken % BEATS])
-            words.append(beat & (LAST - 1))
+            last = beat & LAST
+            words.append(beat ^ last)
             self._taken += 1
         self._objects += 1
         self._library.ohm_take_sink(self._chip, ctypes.c_uint32(self._taken & 0xFFFF_FFFF))
