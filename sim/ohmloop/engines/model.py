@@ -128,7 +128,8 @@ class ModelEngine:
             hidden = window.secret and self._stored["LOCK.matrices"]
             words = None if hidden else read_window(self.machine, window.name, first, count)
         elif all(address + WORD * place in self._registers for place in range(count)):
-            words = np.array([self._register(address + WORD * place) for place in range(count)])
+            shown = self._driven()
+            words = np.array([self._register(address + WORD * place, shown) for place in range(count)])
         else:
             words = None
         if words is None:
@@ -137,8 +138,7 @@ class ModelEngine:
 
     # Registers
 
-    def _register(self, address: int) -> int:
-        shown = self._driven()
+    def _register(self, address: int, shown: dict[str, int]) -> int:
         word = 0
         for field in self._registers[address].fields():
             if field.is_sw_readable:

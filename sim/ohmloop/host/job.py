@@ -11,7 +11,7 @@ from ohmloop.golden.run import Run
 from ohmloop.golden.settings import Settings
 from ohmloop.golden.stream import signed
 from ohmloop.golden.vector import Scalar
-from ohmloop.host.device import Device, Status
+from ohmloop.host.driver import Driver, Status
 from ohmloop_hdl.config import ChipConfig
 from ohmloop_hdl.events import Event
 
@@ -86,40 +86,40 @@ class Outcome:
 
 def job_script(config: ChipConfig, job: Job) -> Script[Outcome]:
     """Load everything, run, read back."""
-    device = Device(config)
-    yield from device.identify()
-    yield from device.ready()
-    yield from device.configure(job.settings)
-    yield from device.load_program(job.program)
-    yield from device.load_codes(job.codes)
+    driver = Driver(config)
+    yield from driver.identify()
+    yield from driver.ready()
+    yield from driver.configure(job.settings)
+    yield from driver.load_program(job.program)
+    yield from driver.load_codes(job.codes)
     for slot, elements in job.slots.items():
-        yield from device.load_slot(slot, elements)
+        yield from driver.load_slot(slot, elements)
     for v, (mantissas, exponent) in job.vectors.items():
-        yield from device.load_vector(v, mantissas, exponent)
+        yield from driver.load_vector(v, mantissas, exponent)
     for k, value in job.scalars.items():
-        yield from device.load_scalar(k, value)
-    sent_before = yield from _vectors_sent(device, job)
+        yield from driver.load_scalar(k, value)
+    sent_before = yield from _vectors_sent(driver, job)
     if job.objects:
         yield Connect()
     for words in job.objects:
         yield Send(words)
-    status = yield from device.run()
+    status = yield from driver.run()
     vectors, scalars, objects = {}, {}, []
     for v in job.reads:
-        vectors[v] = yield from device.read_vector(v)
+        vectors[v] = yield from driver.read_vector(v)
     for k in job.scalar_reads:
-        scalars[k] = yield from device.read_scalar(k)
-    for _ in range((yield from _vectors_sent(device, job)) - sent_before):
+        scalars[k] = yield from driver.read_scalar(k)
+    for _ in range((yield from _vectors_sent(driver, job)) - sent_before):
         objects.append(tuple((yield Receive())))
     return Outcome(status, vectors, scalars, tuple(objects))
 
 
-def _vectors_sent(device: Device, job: Job) -> Script[int]:
+def _vectors_sent(driver: Driver, job: Job) -> Script[int]:
     """Vectors that the output stream has carried since reset; not asked for where there are none."""
     if not job.objects:
         return 0
-    events = yield from device.read_events()
-    return events[Event.BEAT_OUT] // (device.config.size + 1)
+    events = yield from driver.read_events()
+    return events[Event.BEAT_OUT] // (driver.config.size + 1)
 
 
 def predict(machine: Machine, job: Job) -> tuple[Outcome, Run]:

@@ -17,7 +17,7 @@ from ohmloop.engines.rtl.engine import RtlEngine
 from ohmloop.engines.simulator import builds_folder
 from ohmloop.ensembles import heat
 from ohmloop.errors import InputError
-from ohmloop.host.device import Device, Status
+from ohmloop.host.driver import Driver, Status
 from ohmloop.host.job import job_script
 from ohmloop.host.system import iterative_job, stream_job
 from ohmloop.plan.planner import plan_preconditioner
@@ -40,14 +40,14 @@ def pair(request):
 
 
 def test_every_register_and_window_reads_the_same_out_of_reset(pair: Pair):
-    assert pair.compare_registers() == len(pair.device.map.registers)
+    assert pair.compare_registers() == len(pair.driver.map.registers)
     assert pair.compare_windows() > 3 * pair.config.size ** 2
 
 
 def test_random_accesses_to_the_whole_address_space(pair: Pair):
     rng = random.Random(SEED)
     print("seed", SEED)
-    table = pair.device.map
+    table = pair.driver.map
     quiet = {table.registers[name] for name in ("CONTROL", "LOCK")}
     places = [*table.registers.values(), 0xD4, 0x200, *(window.address + 4 * word for window in table.windows.values()
               for word in (0, 1, window.words // 2, window.words - 1, window.words))]
@@ -66,7 +66,7 @@ def test_random_accesses_to_the_whole_address_space(pair: Pair):
 
 
 def test_wrong_parity_is_refused_and_mended(pair: Pair):
-    table = pair.device.map
+    table = pair.driver.map
     for name in ("PROGRAM", "CODES", "SLOTS", "OFFSETS", "GAINS"):
         place = table.windows[name].address + 4
         pair.both(Write(table.registers["TEST"], (1,)))
@@ -78,13 +78,13 @@ def test_wrong_parity_is_refused_and_mended(pair: Pair):
 
 
 def test_lock_hides_matrices_and_zeroize_forgets_them(pair: Pair):
-    table, device = pair.device.map, pair.device
+    table, driver = pair.driver.map, pair.driver
     slots, codes = table.windows["SLOTS"].address, table.windows["CODES"].address
     pair.both(Write(slots, (0x7F_FFFF,)))
     assert pair.both(Read(slots)) == [0x7F_FFFF]
     pair.both(Write(table.registers["LOCK"], (1,)))
     assert pair.both(Read(slots)) is pair.both(Read(codes)) is None
-    pair.separately(device.zeroize)
+    pair.separately(driver.zeroize)
     assert pair.both(Read(slots)) is None  # the lock stays until reset
     assert pair.both(Read(table.windows["MANTISSAS"].address + 4 * pair.config.size)) == [0]
     assert pair.compare_registers() > 0
@@ -96,7 +96,7 @@ def test_random_programs_leave_the_same_state(pair: Pair, seed: int):
     maker, traps = RoundMaker(pair.config, seed), set()
     for _ in range(12):
         round_ = _without_streams(next(maker))
-        status = pair.script(_round(pair.device, round_))
+        status = pair.script(_round(pair.driver, round_))
         traps.add(status.trap)
         # Counted only up to the last instruction where parity or the watchdog stopped it.
         exact = status.trap not in (TrapCause.PARITY, TrapCause.WATCHDOG)
@@ -114,17 +114,17 @@ def test_streams_in_and_out_under_pauses(pair: Pair):
     program = [word for _ in range(5) for word in (isa.LD.encode(0, 2), isa.ST.encode(2))] + [isa.HALT.encode(0)]
 
     def play() -> Script[list[list[int]]]:
-        device = Device(config)
-        yield from device.ready()
-        yield from device.load_program(program)
+        driver = Driver(config)
+        yield from driver.ready()
+        yield from driver.load_program(program)
         yield Connect(0.5, 0.3, SEED)
         for one in words[:2]:
             yield Send(one)
         # The rest comes while the program runs, or before it looks.
-        yield Write(device.map.registers["INTR_ENABLE"], (3,))
+        yield Write(driver.map.registers["INTR_ENABLE"], (3,))
         for one in words[2:]:
             yield Send(one)
-        yield from device.run()
+        yield from driver.run()
         objects = []
         for _ in range(5):
             objects.append((yield Receive()))
@@ -137,10 +137,10 @@ def test_streams_in_and_out_under_pauses(pair: Pair):
 
 
 def test_a_wait_without_an_end_is_an_error(pair: Pair):
-    pair.script(pair.device.load_codes(np.zeros((pair.config.size, pair.config.size))))
-    pair.script(pair.device.load_program([isa.PROG.encode(0), isa.HALT.encode(0)]))
+    pair.script(pair.driver.load_codes(np.zeros((pair.config.size, pair.config.size))))
+    pair.script(pair.driver.load_program([isa.PROG.encode(0), isa.HALT.encode(0)]))
     with pytest.raises(EngineError, match="no interrupt within 1 clocks"):
-        pair.rtl.execute(pair.device.run(0, limit_clocks=1))
+        pair.rtl.execute(pair.driver.run(0, limit_clocks=1))
     with pytest.raises(EngineError, match="no interrupt within 9 clocks"):
         pair.model.execute(_wait(9))
 
@@ -187,24 +187,24 @@ def _without_streams(round_: Round) -> Round:
     return replace(round_, program=tuple(kept(word) for word in round_.program))
 
 
-def _round(device: Device, round_: Round) -> Script[Status]:
+def _round(driver: Driver, round_: Round) -> Script[Status]:
     """Load a round and run it once."""
-    yield from device.configure(round_.settings)
+    yield from driver.configure(round_.settings)
     first = isa.PROGRAM_WORDS - round_.entry
     for start, part in ((round_.entry, round_.program[:first]), (0, round_.program[first:])):
         if part:
-            yield from device.load_program(list(part), start)
+            yield from driver.load_program(list(part), start)
     for v, (mantissas, exponent) in round_.vectors.items():
-        yield from device.load_vector(v, mantissas, exponent)
+        yield from driver.load_vector(v, mantissas, exponent)
     for k, scalar in round_.scalars.items():
-        yield from device.load_scalar(k, scalar)
+        yield from driver.load_scalar(k, scalar)
     for slot, elements in round_.slots.items():
-        yield from device.load_slot(slot, elements)
+        yield from driver.load_slot(slot, elements)
     if round_.codes is not None:
-        yield from device.load_codes(round_.codes)
+        yield from driver.load_codes(round_.codes)
     if round_.correction is not None:
-        yield from device.load_correction(*round_.correction)
-    return (yield from device.run(round_.entry))
+        yield from driver.load_correction(*round_.correction)
+    return (yield from driver.run(round_.entry))
 
 
 def _wait(clocks: int) -> Script[None]:
