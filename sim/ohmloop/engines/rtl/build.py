@@ -14,11 +14,13 @@ from ohmloop.engines.cache import cached_build, digest
 from ohmloop.engines.cosim import BuildError, processor
 from ohmloop.engines.tools import find, run_environment
 from ohmloop_hdl.config import ChipConfig
-from ohmloop_hdl.verilog import MACRO_SOURCES, TOP, WAIVERS, chip_verilog, write_project
+from ohmloop_hdl.verilog import TOP, WAIVERS, chip_verilog, macro_build, write_project
 
 LIBRARY = "libohmloop.so"
 
 TOP_LEVEL, WRAPPER = "ohmloop_rtl.sv", "ohmloop_rtl.cpp"
+
+MACRO = macro_build(dpi=True)
 
 WORDS, BEATS = 4096, 1 << 16
 """Words of the longest write or read, and beats that may wait in a stream: parameters of :data:`TOP_LEVEL`."""
@@ -32,9 +34,10 @@ _FLAGS = [
     "--output-split", "5000", "--output-split-cfuncs", "500",
     # The clock is a loop inside one evaluation.
     "--converge-limit", "1000000",
-    # Errors of the model come back as exceptions; without fused multiply-add, real numbers have the same bits anywhere.
-    "-CFLAGS", "-fPIC -march=native -ffp-contract=off -DVL_USER_FATAL -DVL_USER_STOP -DVL_USER_FINISH",
-    "-LDFLAGS", "-shared",
+    # What ends a simulation comes back as an exception.
+    "-CFLAGS", " ".join(["-fPIC -march=native -DVL_USER_FATAL -DVL_USER_STOP -DVL_USER_FINISH",
+                         *MACRO.compiler_flags]),
+    "-LDFLAGS", "-shared", *(f"+define+{name}" for name in MACRO.defines),
 ]
 
 
@@ -46,13 +49,13 @@ def library(config: ChipConfig, work: Path) -> Iterator[ctypes.CDLL]:
     """
     tool, environment = find("verilator"), run_environment()
     own = [files("ohmloop.engines.rtl").joinpath(name).read_text() for name in (TOP_LEVEL, WRAPPER)]
-    hardware = [files("ohmloop_hdl.macro").joinpath(name).read_text() for name in MACRO_SOURCES]
+    hardware = [files("ohmloop_hdl.macro").joinpath(name).read_text() for name in MACRO.sources]
     described = json.dumps([str(tool), _FLAGS, environment["MAKEFLAGS"], processor()])
     key = digest(described, *own, *hardware, chip_verilog(config))
 
     def build(folder: Path) -> None:
         sources = {path.name: path for path in write_project(config, folder / "verilog")}
-        order = [sources[name] for name in (WAIVERS, *MACRO_SOURCES, f"{TOP}.v")]
+        order = [sources[name] for name in (WAIVERS, *MACRO.sources, f"{TOP}.v")]
         with as_file(files("ohmloop.engines.rtl")) as ours, (folder / "build.log").open("wb") as log:
             command = [str(tool.path), *_FLAGS, "-j", str(os.cpu_count() or 1), "--Mdir", str(folder / "obj"),
                        "-o", str(folder / LIBRARY), *map(str, order), str(ours / TOP_LEVEL), str(ours / WRAPPER)]
