@@ -13,8 +13,8 @@ from ohmloop.solvers.inverse import Inverse, Solve
 class NormalInverse:
     """A^-1 = (A' A)^-1 A' with A' A in the loop, which is symmetric and positive and so always has a stable plan.
 
-    For what no plan can hold upright: matrices with eigenvalues in both half planes. The condition number is squared, so
-    it takes more iterations than a loop for A itself, where there is one.
+    For what no plan can hold upright: matrices with eigenvalues in both half planes. The condition number is squared,
+    so it takes more iterations than a loop for A itself, where there is one.
 
     Parameters
     ----------

@@ -129,15 +129,15 @@ def solve(matrix: Any, b: Any, *, config: str | ChipConfig = "chip64", engine: s
     bad : array
         (N, N) booleans: cells known to be bad.
 
-    Errors: :class:`InputError` for what cannot be used, singular matrices among it, and where no plan is stable, with the
-    reason; :class:`NotSolvedError` when the tolerance is not reached, with the best residual.
+    Errors: :class:`InputError` for what cannot be used, singular matrices among it, and where no plan is stable, with
+    the reason; :class:`NotSolvedError` when the tolerance is not reached, with the best residual.
     """
     held = checked_matrix(matrix)
     y = checked_rhs(b, held.shape[0])
     die = _die(config, chip, seed)
     _options(tol, method, form, limit, keep)
     complex_answer, complex_matrix = np.iscomplexobj(held) or np.iscomplexobj(y), np.iscomplexobj(held)
-    columns = remap.stacked(y) if complex_matrix else np.hstack([y.real, y.imag]) if complex_answer else y
+    columns = remap.stacked(y) if complex_matrix else np.hstack([np.real(y), np.imag(y)]) if complex_answer else y
     held = remap.realified(held)
     if noise is not None and complex_matrix:
         raise InputError("noise: is for real least squares; pose a complex one as a real one")
@@ -257,8 +257,8 @@ class _Run:
         u, tol, history, unanswered = None, self.tol, np.ones(0), 0
         best = (math.inf, np.zeros(0), np.zeros(0))
         for _ in range(ROUNDS):
-            options = {"on_iteration": self.on_iteration, "recycled": self.space, "keep": self.keep, "start": u}
-            found = self.method(work.scaled, c, inverse, tol=tol, limit=self.limit - max(0, len(history) - 1), **options)
+            found = self.method(work.scaled, c, inverse, tol=tol, limit=self.limit + 1 - max(1, len(history)), start=u,
+                                recycled=self.space, keep=self.keep, on_iteration=self.on_iteration)
             self.space = found.space if self.keep else None
             history = found.residuals if u is None else np.concatenate([history, found.residuals[1:]])
             unanswered += found.unanswered
