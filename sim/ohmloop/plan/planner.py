@@ -1,8 +1,9 @@
 """From a matrix to a plan: check it, round it, make sure that it is stable, choose how long to wait.
 
-Two plans of one matrix serve two ends. :func:`plan_system` rounds each element to the nearest code, as one closing of
-the loop is to answer for A itself. :func:`plan_preconditioner` is for programs that know A and use the loop to get
-there sooner: it may bend elements and shift the diagonal, and takes what needs the fewest iterations.
+Three plans of one matrix serve three ends. :func:`plan_system` rounds each element to the nearest code, as one closing
+of the loop is to answer for A itself. :func:`plan_preconditioner` is for programs that know A and use the loop to get
+there sooner: it may bend elements and shift the diagonal, and takes what needs the fewest iterations. For iterations on
+the host, which can also scale, permute and flip signs without error, :mod:`ohmloop.plan.search` does the same.
 """
 
 import math
@@ -68,22 +69,22 @@ def plan_system(matrix: np.ndarray, config: ChipConfig, params: AnalogParams, *,
     :class:`UnstableError` with the offending eigenvalue when no permitted plan is stable.
     """
     matrix = np.asarray(matrix, dtype=np.float64)
-    _check(matrix, config, tolerance, digits)
+    check(matrix, config, tolerance, digits)
     if allow_shift and digits > 1:
         raise InputError("digits: a matrix in two digits is not shifted; plan it as a preconditioner")
     ranked = scaling.rank_candidates(matrix, config, digits, CANDIDATES_MAX)
-    held = [candidate for candidate in ranked if not _singular(candidate.codes)]
+    held = [candidate for candidate in ranked if not singular(candidate.codes)]
     for candidate in held:
         choice = stability.choose_bandwidth(scaling.embed(candidate.codes, config, digits), config, params)
         if choice is not None:
-            return _finish(matrix, candidate, 0, choice, config, tolerance, digits)
+            return finish(matrix, candidate, 0, choice, config, tolerance, digits)
     shifted = _best_shift(matrix, config, params) if digits == 1 else None
     if allow_shift and shifted is not None:
-        return _finish(matrix, *shifted, config, tolerance)
+        return finish(matrix, *shifted, config, tolerance)
     if not held and not allow_shift:
         raise InputError(f"matrix: rounds to a singular one in {config.cell_bits}-bit cells at every full-scale code "
                          "tried; use more cell bits, or allow a shift (not in one shot)")
-    raise _refusal((held or ranked)[0], shifted, config, params, digits)
+    raise refusal((held or ranked)[0], shifted, config, params, digits)
 
 
 def plan_preconditioner(matrix: np.ndarray, config: ChipConfig, params: AnalogParams, *, method: str = "gcr",
@@ -100,7 +101,7 @@ def plan_preconditioner(matrix: np.ndarray, config: ChipConfig, params: AnalogPa
     Errors: as :func:`plan_system`.
     """
     matrix = np.asarray(matrix, dtype=np.float64)
-    _check(matrix, config, tolerance, digits)
+    check(matrix, config, tolerance, digits)
     if method not in ranking.METHODS:
         raise InputError(f"method: must be one of {', '.join(ranking.METHODS)}, not {method!r}")
     b = matrix @ np.random.default_rng(seed).standard_normal(len(matrix))
@@ -109,17 +110,17 @@ def plan_preconditioner(matrix: np.ndarray, config: ChipConfig, params: AnalogPa
     for shift, candidate in _preconditioners(matrix, config, digits):
         codes = scaling.embed(candidate.codes, config, digits)
         rest = stability.rest_eigenvalue(codes, config, params).real + params.inverse_gain
-        if rest > 0.0 and not _singular(candidate.codes):
+        if rest > 0.0 and not singular(candidate.codes):
             scaled = matrix / scaling.matrix_factor(peak, candidate.c_max, config, digits)
             inverses = [ranking.StaticInverse(codes, len(matrix), die) for die in dies]
             count = max(ranking.METHODS[method](scaled, inverse, b, ITERATIONS_MAX) for inverse in inverses)
             frail = ranking.mismatch_error(codes, config, params) > FRAIL
-            ranked.append(((frail, count * _iteration_cycles(rest, config, params)), shift, candidate))
+            ranked.append(((frail, count * iteration_cycles(rest, config, params)), shift, candidate))
     for _, shift, candidate in sorted(ranked, key=lambda item: item[0]):
         choice = stability.choose_bandwidth(scaling.embed(candidate.codes, config, digits), config, params)
         if choice is not None:
-            return _finish(matrix, candidate, shift, choice, config, tolerance, digits)
-    raise _refusal(scaling.rank_candidates(matrix, config, digits, 1)[0], None, config, params, digits)
+            return finish(matrix, candidate, shift, choice, config, tolerance, digits)
+    raise refusal(scaling.rank_candidates(matrix, config, digits, 1)[0], None, config, params, digits)
 
 
 def _preconditioners(matrix: np.ndarray, config: ChipConfig, digits: int) -> Iterator[tuple[float, Candidate]]:
@@ -132,20 +133,21 @@ def _preconditioners(matrix: np.ndarray, config: ChipConfig, digits: int) -> Ite
     for c_max in dict.fromkeys(round(top * scale) for scale in SCALES):
         for shift in SHIFTS:
             target = matrix / peak * c_max + shift * np.eye(len(matrix))
-            if _singular(target):
+            if singular(target):
                 continue
             codes = rounded_for_inverse(target, top)
             yield shift, Candidate(c_max, codes, scaling.rounding_error(matrix, codes, c_max))
 
 
-def _iteration_cycles(rest: float, config: ChipConfig, params: AnalogParams) -> float:
+def iteration_cycles(rest: float, config: ChipConfig, params: AnalogParams) -> float:
     """Clocks of a product and a closing with two scans, for a slowest rate ``rest`` of the loop over its bandwidth."""
     tau = 1.0 / (2.0 * math.pi * params.gbw_Hz * params.clock_s * rest)
     scans = 2 * max(cycles.scan_cycles(config), stability.interval_cycles(tau, 1))
     return sum(cycles.mat_cycles(config)) + scans
 
 
-def _check(matrix: np.ndarray, config: ChipConfig, tolerance: int, digits: int) -> None:
+def check(matrix: np.ndarray, config: ChipConfig, tolerance: int, digits: int, *, condition: bool = True) -> None:
+    """Raise :class:`InputError` for what no plan can be made of; ``condition``: singular matrices among it."""
     if not 0 <= tolerance <= TOLERANCE_MAX:
         raise InputError(f"tolerance: must be 0 to {TOLERANCE_MAX} LSB, not {tolerance}")
     if digits not in (1, 2):
@@ -158,13 +160,14 @@ def _check(matrix: np.ndarray, config: ChipConfig, tolerance: int, digits: int) 
     scaling.check_magnitude(matrix, "matrix")
     if not matrix.any():
         raise InputError("matrix: every element is zero")
-    condition = np.linalg.cond(matrix / np.abs(matrix).max())
-    if not condition <= CONDITION_MAX:
-        raise InputError(f"matrix: numerically singular, condition number {condition:.1e}; "
+    if condition and singular(matrix / np.abs(matrix).max()):
+        raise InputError("matrix: numerically singular, condition number "
+                         f"{np.linalg.cond(matrix / np.abs(matrix).max()):.1e}; "
                          f"at most {CONDITION_MAX:.0e} is allowed")
 
 
-def _singular(codes: np.ndarray) -> bool:
+def singular(codes: np.ndarray) -> bool:
+    """Whether the 2-norm condition number is above :data:`CONDITION_MAX`, or infinite."""
     return not np.linalg.cond(codes) <= CONDITION_MAX
 
 
@@ -192,8 +195,9 @@ def _best_shift(matrix: np.ndarray, config: ChipConfig,
     return None
 
 
-def _finish(matrix: np.ndarray, candidate: Candidate, shift: float, choice: BandwidthChoice,
-            config: ChipConfig, tolerance: int, digits: int = 1) -> Plan:
+def finish(matrix: np.ndarray, candidate: Candidate, shift: float, choice: BandwidthChoice,
+           config: ChipConfig, tolerance: int, digits: int = 1) -> Plan:
+    """The plan of a rounding of ``matrix`` at a bandwidth setting."""
     tau, nominal = choice.time_constant_cycles, choice.nominal
     interval = stability.interval_cycles(tau, tolerance)
     codes = scaling.embed(candidate.codes, config, digits)
@@ -236,8 +240,8 @@ def _reasons(candidate: Candidate, shift: float, choice: BandwidthChoice, interv
     return tuple(reasons)
 
 
-def _refusal(candidate: Candidate, shifted: tuple[Candidate, int, BandwidthChoice] | None,
-             config: ChipConfig, params: AnalogParams, digits: int) -> UnstableError:
+def refusal(candidate: Candidate, shifted: tuple[Candidate, int, BandwidthChoice] | None,
+            config: ChipConfig, params: AnalogParams, digits: int) -> UnstableError:
     """The error for a matrix without a stable permitted plan, its best rounding named with the eigenvalue at fault."""
     codes = scaling.embed(candidate.codes, config, digits)
     worst = stability.rest_eigenvalue(codes, config, params)

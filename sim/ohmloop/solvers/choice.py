@@ -1,0 +1,142 @@
+"""Which inverse for a system? Whatever needs the fewest iterations on models of a few chips that no plan has seen.
+
+A system that fits the array gets one loop for A; where no plan holds A upright, or only with a shift that leaves little
+of it, one for A' A. Each may be followed by a digital Jacobi sweep. What is larger than the array is split
+(:mod:`ohmloop.solvers.large`). The same iteration without any preconditioner runs beside them: where it needs no more,
+the reasons say so.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from ohmloop.analog.cells import Die
+from ohmloop.analog.params import AnalogParams
+from ohmloop.errors import InputError
+from ohmloop.plan.loop import Loop
+from ohmloop.plan.ranking import Inverse as Apply
+from ohmloop.plan.search import plan_loop
+from ohmloop.solvers import large
+from ohmloop.solvers.around import NormalInverse, ReplannedInverse, SmoothedInverse
+from ohmloop.solvers.inverse import Inverse, SingleLoop
+from ohmloop.solvers.krylov import fgmres, fgmres_count
+from ohmloop.solvers.loops import StaticLoops
+from ohmloop_hdl.config import ChipConfig
+
+SEEDS = (4, 5, 6)
+"""Chips that inverses are compared on; plans are ranked on others."""
+
+LIMIT = 200
+"""Iterations after which an inverse is given up."""
+
+SAVES = 1.0
+"""Iterations that a second product in each must save at least."""
+
+POOR = 0.75
+"""A loop that needs more than this of the iterations without one is compared with one for A' A."""
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """An inverse with what is expected of it."""
+
+    inverse: Inverse
+    """What to iterate with."""
+
+    iterations: float
+    """Predicted, mean over drawn chips; infinite where one did not get there."""
+
+    without: float
+    """Iterations of the same method without a preconditioner."""
+
+    reasons: tuple[str, ...]
+    """Why this one: one sentence a decision."""
+
+
+def inverse_for(matrix: np.ndarray, config: ChipConfig, params: AnalogParams, *, right_hand_sides: int = 1,
+                seed: int = 0, tol: float = 1e-10, bad: np.ndarray | None = None) -> Choice:
+    """The inverse for A, (n, n) float64, any n.
+
+    ``right_hand_sides`` share what is set up once. ``seed`` draws right-hand sides that are counted on. ``bad``: (N, N)
+    cells to keep under zero codes, for what fits the array.
+
+    Errors: :class:`InputError` for a singular matrix and where no plan is stable: the reasons of all that was tried.
+    """
+    count = partial(fgmres_count, tol=tol)
+    judge = _Judge(matrix, config, params, seed, tol)
+    if len(matrix) > config.size:
+        if bad is not None and bad.any():
+            raise InputError(f"bad cells: can only be kept under zero codes of one matrix, and {len(matrix)} unknowns "
+                             f"take more than one array of {config.size}")
+        chosen = large.choose(matrix, config, params, right_hand_sides=right_hand_sides, seed=seed, tolerance=tol)
+        plain, anew = (judge.choice(inverse, smooth=True) for inverse in (chosen, ReplannedInverse(
+            chosen, partial(plan_loop, config=config, params=params, seed=seed, count=count))))
+        return anew if anew.iterations <= plain.iterations - SAVES else plain
+    plan = partial(plan_loop, config=config, params=params, seed=seed, bad=bad)
+    refusal, single = None, None
+    try:
+        single = judge.choice(SingleLoop(plan(matrix, count=count)), smooth=True)
+    except InputError as error:
+        if not _worth_squaring(error):
+            raise
+        refusal = error
+    if single is not None and single.iterations <= POOR * single.without:
+        return single
+    try:
+        squared = judge.choice(_squared(matrix, plan, count))
+    except InputError as error:
+        if single is None:
+            raise refusal or error from None
+        return single
+    if single is None or squared.iterations < single.iterations:
+        return replace(squared, reasons=(*squared.reasons, *([f"for A itself: {refusal}"] if refusal else [])))
+    return single
+
+
+def _squared(matrix: np.ndarray, plan: Callable[..., Loop], count: Callable[..., float]) -> NormalInverse:
+    """A' A in a loop that is planned for iterations with A."""
+    def plan_squared(gram: np.ndarray) -> Loop:
+        def counted(_: np.ndarray, inverse: Apply, c: np.ndarray, limit: int) -> float:
+            # c = A' A x: the right-hand side A x of the same x.
+            b = matrix @ np.linalg.solve(gram, c)
+            return count(matrix, lambda v: inverse(transpose @ v), b, limit)
+        return plan(gram, count=counted)
+    transpose = NormalInverse.scaled_transpose(matrix)
+    return NormalInverse(matrix, plan_squared)
+
+
+def _worth_squaring(error: InputError) -> bool:
+    return not any(word in str(error) for word in ("singular", "bad cells", "must be"))
+
+
+class _Judge:
+    """Counts iterations of inverses of one matrix."""
+
+    def __init__(self, matrix: np.ndarray, config: ChipConfig, params: AnalogParams, seed: int, tol: float):
+        self.matrix, self.config, self.params, self.tol = matrix, config, params, tol
+        self.rhs = [matrix @ np.random.default_rng([seed, chip]).standard_normal(len(matrix)) for chip in SEEDS]
+        self.without = fgmres_count(matrix, lambda v: v, self.rhs[0], max(LIMIT, 2 * len(matrix)), tol)
+
+    def choice(self, inverse: Inverse, smooth: bool = False) -> Choice:
+        """The inverse, or with ``smooth`` the same with a Jacobi sweep after it where that saves iterations."""
+        iterations = self._mean(inverse)
+        if smooth and np.diagonal(self.matrix).all():
+            other = SmoothedInverse(inverse, self.matrix)
+            fewer = self._mean(other)
+            if fewer <= iterations - SAVES or math.isinf(iterations) and math.isfinite(fewer):
+                inverse, iterations = other, fewer
+        reasons = [*inverse.reasons, f"predicted {iterations:.1f} iterations, {self.without:.0f} without the chip"]
+        if iterations >= self.without:
+            reasons.append("the chip saves no iterations on this system")
+        return Choice(inverse, iterations, self.without, tuple(reasons))
+
+    def _mean(self, inverse: Inverse) -> float:
+        counts = []
+        for chip, b in zip(SEEDS, self.rhs, strict=True):
+            loops = StaticLoops(inverse.loops, Die.sample(self.config, replace(self.params, seed=chip)))
+            found = fgmres(self.matrix, b, partial(inverse.apply, loops), tol=self.tol, limit=LIMIT, keep=0)
+            counts.append(found.iterations if found.solved else math.inf)
+        return float(np.mean(counts))

@@ -1,0 +1,78 @@
+"""What a user hands in, checked and made float64 or complex128; every refusal is one line that says what and where."""
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+
+from ohmloop.errors import InputError
+from ohmloop.plan.scaling import check_magnitude
+from ohmloop.readers import MAX_ELEMENTS
+
+
+def checked_matrix(matrix: Any) -> Any:
+    """A as a dense array or a sparse CSR array, float64 or complex128, (m, n), finite, not all zero.
+
+    Accepts what numpy makes an array of numbers of, and every scipy sparse format. Errors: :class:`InputError`.
+    """
+    if scipy.sparse.issparse(matrix):
+        kind, shape = np.dtype(matrix.dtype), matrix.shape
+    else:
+        matrix = _array(matrix, "matrix")
+        kind, shape = matrix.dtype, matrix.shape
+    _numeric(kind, "matrix")
+    if len(shape) != 2:
+        raise InputError(f"matrix: must have 2 dimensions, not {len(shape)}")
+    if 0 in shape:
+        raise InputError(f"matrix: holds no numbers (size {shape[0]} x {shape[1]})")
+    if shape[0] * shape[1] > MAX_ELEMENTS:
+        raise InputError(f"matrix: {shape[0]} x {shape[1]} elements are too many, at most {MAX_ELEMENTS} are worked on")
+    wide = np.complex128 if kind.kind == "c" else np.float64
+    held: Any
+    if scipy.sparse.issparse(matrix):
+        held = scipy.sparse.csr_array(matrix, dtype=wide)
+        held.sum_duplicates()
+        values = held.data
+    else:
+        held = values = np.array(matrix, dtype=wide)
+    if not values.size or not values.any():
+        raise InputError("matrix: every element is zero")
+    if not np.isfinite(values).all():
+        dense = held.toarray() if scipy.sparse.issparse(held) else held
+        row, column = np.argwhere(~np.isfinite(dense))[0]
+        raise InputError(f"matrix: element ({row + 1}, {column + 1}), counted from 1, is {dense[row, column]}; "
+                         "every element must be finite")
+    check_magnitude(np.abs(values), "matrix")
+    if wide is np.complex128 and not np.imag(values).any():
+        held = held.real
+    return held
+
+
+def checked_rhs(b: Any, rows: int) -> np.ndarray:
+    """b as (rows, k), float64 or complex128, finite. Errors: :class:`InputError`."""
+    if scipy.sparse.issparse(b):
+        b = b.toarray()
+    b = _array(b, "right-hand side")
+    _numeric(b.dtype, "right-hand side")
+    if b.ndim not in (1, 2) or len(b) != rows or b.size == 0:
+        raise InputError(f"right-hand side: must have {rows} elements, or columns of {rows}, one element a row of the "
+                         f"matrix, not shape {' x '.join(map(str, b.shape)) or 'of a single number'}")
+    b = np.array(b, dtype=np.complex128 if b.dtype.kind == "c" else np.float64).reshape(rows, -1)
+    bad = np.argwhere(~np.isfinite(b))
+    if len(bad):
+        raise InputError(f"right-hand side: element {bad[0][0] + 1}, counted from 1, is {b[tuple(bad[0])]}; "
+                         "every element must be finite")
+    check_magnitude(np.abs(b), "right-hand side")
+    return b
+
+
+def _array(values: Any, what: str) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError):
+        raise InputError(f"{what}: is not an array of numbers; rows must be of the same length") from None
+
+
+def _numeric(kind: np.dtype, what: str) -> None:
+    if kind.kind not in "biufc":
+        raise InputError(f"{what}: holds {kind} elements, allowed are numbers")

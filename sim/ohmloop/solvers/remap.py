@@ -1,0 +1,152 @@
+"""Problems that are not one square real system, turned into one: complex, least squares, ridge, generalised.
+
+========================= ================================== ====================== ===================================
+problem                   matrix                             right-hand side        solution
+========================= ================================== ====================== ===================================
+(Re + i Im) z = c         [[Re, -Im], [Im, Re]]              [Re c; Im c]           z = x + i y
+least squares             [[I, X], [-X', 0]]                 [y; 0]                 lower part
+ridge, weight mu          [[I, X], [-X', mu I]]              [y; 0]                 lower part
+generalised, noise R      [[R, X], [-X', mu I]]              [y; 0]                 lower part
+any of these, normal form X' R^-1 X + mu I                   X' R^-1 y              as it is
+fewer rows than columns   X X' + mu I                        y                      X' times it (least norm)
+========================= ================================== ====================== ===================================
+
+With the minus sign the augmented matrix is stable in the loop, with +X' it is not, though its solutions are the same.
+The augmented form has about the condition number of X, the normal form its square; it is as large as X has columns,
+though, and symmetric and positive. For minimising ||y - X x|| the true measure of an answer is the residual of the
+normal equations, X' R^-1 (y - X x) - mu x, which is zero where y - X x cannot get smaller.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse
+
+from ohmloop.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Posed:
+    """A square real system B z = c that stands for a problem, and the ways between the two, for any y."""
+
+    matrix: np.ndarray
+    """B, (n, n), float64."""
+
+    rhs: Callable[[np.ndarray], np.ndarray]
+    """c (n,) from y."""
+
+    answer: Callable[[np.ndarray], np.ndarray]
+    """The problem's unknowns from z (n,)."""
+
+    residual: Callable[[np.ndarray, np.ndarray], float]
+    """The relative residual of the problem for unknowns and y, in the 2-norm."""
+
+    what: str
+    """The form in words, empty for a square real system."""
+
+
+def square(matrix: np.ndarray) -> Posed:
+    """A x = b, real (n, n), as it is."""
+    return Posed(matrix, lambda y: y, lambda z: z, lambda x, y: ratio(y - matrix @ x, y), "")
+
+
+def realified(matrix: Any) -> Any:
+    """[[Re, -Im], [Im, Re]] of a complex matrix (m, n), dense or sparse; a real one as it is."""
+    if not np.iscomplexobj(matrix):
+        return matrix
+    stack = scipy.sparse.block_array if scipy.sparse.issparse(matrix) else np.block
+    return stack([[matrix.real, -matrix.imag], [matrix.imag, matrix.real]])
+
+
+def stacked(b: np.ndarray) -> np.ndarray:
+    """[Re b; Im b] of b (m,) or (m, k)."""
+    return np.concatenate([np.real(b), np.imag(b)])
+
+
+def joined(x: np.ndarray) -> np.ndarray:
+    """The complex vector (n,) of [Re; Im] (2n,)."""
+    half = len(x) // 2
+    return x[:half] + 1j * x[half:]
+
+
+def normal(x: np.ndarray, *, ridge: float = 0.0, noise: np.ndarray | None = None) -> Posed:
+    """X' R^-1 X + mu I for X (m, n), or X X' + mu I where m < n, R = I then.
+
+    ``ridge`` mu >= 0; ``noise`` R: (m,) variances or (m, m) symmetric and positive definite.
+    """
+    m, n = x.shape
+    _check(m, ridge, noise)
+    weigh = _weigher(noise)
+    gradient = _gradient(x, ridge, weigh)
+    if m < n:
+        if noise is not None:
+            raise InputError("noise: weighs equations that contradict one another; with fewer rows than columns "
+                             "none do")
+        return Posed(x @ x.T + ridge * np.eye(m), lambda y: y, lambda z: x.T @ z,
+                     gradient if ridge else lambda found, y: ratio(y - x @ found, y),
+                     f"least norm: X X' for {m} equations in {n} unknowns" + _named(ridge, None))
+    weighted = weigh(x)
+    gram = weighted.T @ x
+    return Posed((gram + gram.T) / 2 + ridge * np.eye(n), lambda y: weighted.T @ y, lambda z: z, gradient,
+                 f"normal equations of {m} equations in {n} unknowns" + _named(ridge, noise))
+
+
+def augmented(x: np.ndarray, *, ridge: float = 0.0, noise: np.ndarray | None = None) -> Posed:
+    """[[R, X], [-X', mu I]] for X (m, n), m >= n; arguments as :func:`normal`.
+
+    With s the largest variance and g the largest column norm, the system is [[R/s, X/g], [-X'/g, s mu/g^2 I]] for
+    s R^-1 (y - X x) above g x: entries of like size, for cells that hold few bits.
+    """
+    m, n = x.shape
+    _check(m, ridge, noise)
+    if m < n:
+        raise InputError(f"augmented form: must have as many rows as columns at least, not {m} x {n}")
+    r = np.eye(m) if noise is None else np.diag(noise) if noise.ndim == 1 else noise
+    spread, size = float(np.abs(np.diagonal(r)).max()), float(np.linalg.norm(x, axis=0).max()) or 1.0
+    matrix = np.block([[r / spread, x / size], [-x.T / size, spread * ridge / size**2 * np.eye(n)]])
+    return Posed(matrix, lambda y: np.concatenate([y, np.zeros(n)]), lambda z: z[m:] / size,
+                 _gradient(x, ridge, _weigher(noise)), f"augmented system of {m} + {n} unknowns" + _named(ridge, noise))
+
+
+def ratio(r: np.ndarray, b: np.ndarray) -> float:
+    """||r|| / ||b||, or ||r|| where b is zero."""
+    return float(np.linalg.norm(r) / (np.linalg.norm(b) or 1.0))
+
+
+def _check(m: int, ridge: float, noise: np.ndarray | None) -> None:
+    if not (ridge >= 0.0 and np.isfinite(ridge)):
+        raise InputError(f"ridge: must be a finite number, 0 or above, not {ridge}")
+    if noise is None:
+        return
+    if noise.shape not in ((m,), (m, m)) or not np.isfinite(noise).all():
+        raise InputError(f"noise: must be {m} variances, or {m} x {m}, finite, not of shape {noise.shape}")
+    if noise.ndim == 1 and not (noise > 0.0).all():
+        raise InputError("noise: every variance must be above 0")
+    if noise.ndim == 2:
+        try:
+            np.linalg.cholesky(noise)
+        except np.linalg.LinAlgError:
+            raise InputError("noise: must be symmetric and positive definite") from None
+
+
+def _weigher(noise: np.ndarray | None) -> Callable[[np.ndarray], np.ndarray]:
+    """v -> R^-1 v."""
+    if noise is None:
+        return lambda v: v
+    if noise.ndim == 1:
+        return lambda v: v / (noise if v.ndim == 1 else noise[:, None])
+    factor = scipy.linalg.cho_factor(noise)
+    return lambda v: scipy.linalg.cho_solve(factor, v)
+
+
+def _gradient(x: np.ndarray, ridge: float, weigh: Callable[[np.ndarray], np.ndarray]
+              ) -> Callable[[np.ndarray, np.ndarray], float]:
+    """||X' R^-1 (y - X x) - mu x|| / ||X' R^-1 y||."""
+    return lambda found, y: ratio(x.T @ weigh(y - x @ found) - ridge * found, x.T @ weigh(y))
+
+
+def _named(ridge: float, noise: np.ndarray | None) -> str:
+    return (f", ridge {ridge:g}" if ridge else "") + (", weighed by the noise" if noise is not None else "")
