@@ -1,5 +1,6 @@
 """Energy of a recorded run, as a whole or between two clocks."""
 
+from bisect import bisect_right
 from collections import Counter
 
 import numpy as np
@@ -15,8 +16,9 @@ from ohmloop_hdl.events import Event, Phase
 def scans_of(run: Run, closing: Closing) -> list[Scan]:
     """The scans of one closing."""
     assert run.record is not None
-    behind = [other.first_scan for other in run.record.closings if other.closed > closing.closed]
-    return run.scans[closing.first_scan:min(behind, default=len(run.scans))]
+    closings = run.record.closings
+    place = bisect_right(closings, closing.closed, key=lambda other: other.closed)
+    return run.scans[closing.first_scan:closings[place].first_scan if place < len(closings) else None]
 
 
 def energy_of_run(run: Run, codes: np.ndarray, config: ChipConfig, params: AnalogParams, *, start: int = 0,
@@ -32,12 +34,13 @@ def energy_of_run(run: Run, codes: np.ndarray, config: ChipConfig, params: Analo
     assert record is not None, "a run is recorded by Machine(..., record=True)"
     stop = record.clocks if end is None else end
     phases, events = Counter[Phase](), Counter[Event]()
-    for span in record.spans:
+    first = max(0, bisect_right(record.spans, start, key=lambda span: span.start) - 1)
+    for span in record.spans[first:bisect_right(record.spans, stop, key=lambda span: span.start)]:
         phases[span.phase] += max(0, min(span.end, stop) - max(span.start, start))
-    for mark in record.marks:
-        # An instruction is fetched before it counts anything, and may count at its very end.
-        if start < mark.clock <= stop:
-            events[mark.event] += mark.amount
+    # An instruction is fetched before it counts anything, and may count at its very end.
+    first, last = (bisect_right(record.marks, clock, key=lambda mark: mark.clock) for clock in (start, stop))
+    for mark in record.marks[first:last]:
+        events[mark.event] += mark.amount
     charge = clocks = 0.0
     for closing in record.closings:
         scans = scans_of(run, closing)
