@@ -15,7 +15,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from ohmloop.report.pictures import STYLE, SettlingTrace
 from ohmloop.report.recorded import Step
@@ -27,7 +27,7 @@ INK, LINE = "#010101", "#020202"
 SERIES = ("#030301", "#030302", "#030303", "#030304")
 _NAMES = {INK: "ink", LINE: "line"} | {colour: f"series-{i}" for i, colour in enumerate(SERIES)}
 
-_STYLE: dict[Any, Any] = STYLE | {
+_STYLE = STYLE | {
     "svg.fonttype": "none", "font.size": 10.0, "axes.titlesize": 10.0, "text.color": INK, "axes.edgecolor": INK,
     "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "grid.color": LINE, "figure.facecolor": "none",
     "axes.facecolor": "none", "savefig.facecolor": "none", "axes.formatter.useoffset": False,
@@ -38,7 +38,7 @@ def solution_chart(x: np.ndarray, exact: np.ndarray, grid: tuple[int, int] | Non
     """The answer beside the exact one, and the error: plates for a grid, lines over the index otherwise."""
     error = x - exact
     about = f"largest error {np.abs(error).max():.3g} at index {int(np.abs(error).argmax()) + 1} of {len(x)}"
-    with rc_context(_STYLE | {"svg.hashsalt": "solution"}):
+    with _style("solution"):
         figure = _figure(2.3 if grid else 3.6)
         if grid:
             low, high, reach = min(x.min(), exact.min()), max(x.max(), exact.max()), np.abs(error).max() or 1.0
@@ -69,7 +69,7 @@ def residual_chart(steps: Sequence[Step], wanted: float | None, what: str) -> Ma
     if not steps:
         return Markup("<p>No scan without a clip.</p>")
     numbers = [step.number for step in steps]
-    with rc_context(_STYLE | {"svg.hashsalt": "residual"}):
+    with _style("residual"):
         figure = _figure(2.9)
         axes = figure.subplots()
         axes.plot(numbers, [step.residual for step in steps], color=SERIES[0], marker="o", markersize=4.0, label="true")
@@ -93,7 +93,7 @@ def residual_chart(steps: Sequence[Step], wanted: float | None, what: str) -> Ma
 
 def settling_chart(trace: SettlingTrace) -> Markup:
     """Outputs against time after a closing; sample instants as dashed lines."""
-    with rc_context(_STYLE | {"svg.hashsalt": "settling"}):
+    with _style("settling"):
         figure = _figure(2.9)
         axes = figure.subplots()
         for column, label in enumerate(trace.labels):
@@ -109,6 +109,12 @@ def settling_chart(trace: SettlingTrace) -> Markup:
         return _markup(figure, f"{len(trace.labels)} outputs settling, sampled {len(trace.samples_s)} times")
 
 
+def _style(salt: str):
+    """The style of all pictures; ``salt`` makes the names inside of one differ from those of the others."""
+    style: dict[Any, Any] = _STYLE | {"svg.hashsalt": salt}
+    return rc_context(style)
+
+
 def _figure(height_in: float) -> Figure:
     return Figure(figsize=(WIDTH_IN, height_in), layout=ConstrainedLayoutEngine(h_pad=0.06))
 
@@ -122,12 +128,13 @@ def _plate(axes: Axes, title: str, values: np.ndarray, colours: str, bottom: flo
     axes.spines[:].set_visible(False)
     figure = axes.get_figure()
     assert figure is not None
-    bar = figure.colorbar(mesh, ax=axes, orientation="horizontal", fraction=0.07, pad=0.05)
+    form = ScalarFormatter()
+    form.set_powerlimits((-2, 3))
+    bar = figure.colorbar(mesh, ax=axes, orientation="horizontal", fraction=0.07, pad=0.05, ticks=MaxNLocator(2),
+                          format=form)
     bar.outline.set_visible(False)  # type: ignore[operator]
-    bar.solids.set_edgecolor("face")
-    bar.locator = MaxNLocator(2)
-    bar.formatter.set_powerlimits((-2, 3))
-    bar.update_ticks()
+    if bar.solids is not None:
+        bar.solids.set_edgecolor("face")
 
 
 def _markup(figure: Figure, label: str) -> Markup:
