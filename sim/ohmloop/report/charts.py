@@ -81,7 +81,7 @@ def residual_chart(steps: Sequence[Step], wanted: float | None, what: str) -> Ma
         if max(step.residual for step in steps) > 10 * min(step.residual for step in steps):
             axes.set_yscale("log")
         else:
-            axes.set_ylim(0.0, None)
+            axes.set_ylim(0.0, 1.1 * max(step.residual for step in steps) or 1.0)
         axes.set_xlabel(what)
         axes.set_ylabel("relative residual")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -149,6 +149,9 @@ def _markup(figure: Figure, label: str) -> Markup:
     assert box is not None
     head = f'<svg class="chart" role="img" aria-label="{escape(label)}" viewBox="{box[1]}">'
     text = re.sub(r"<svg[^>]*>", head, text, count=1)
+    # Names that nothing refers to are the same in all pictures, and a page must not have one twice.
+    used = set(re.findall(r"#([\w-]+)", text))
+    text = re.sub(r' id="([^"]*)"', lambda name: name[0] if name[1] in used else "", text)
     for colour, name in _NAMES.items():
         text = text.replace(colour, f"var(--{name})")
     return Markup(text)

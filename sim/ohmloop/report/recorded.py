@@ -123,8 +123,9 @@ class RecordedRun:
 
     @property
     def error_digital(self) -> float | None:
-        """The same against a digital solve of the same codes with the same converters; None for programs that go on."""
-        if self.program != "solve":
+        """The same against a digital solve of the same codes with the same converters; None for programs that go on,
+        and where there is no answer."""
+        if self.program != "solve" or not self.solved:
             return None
         return relative_error(self.x, digital_solve(self.plan, self.system.b, self.config))
 

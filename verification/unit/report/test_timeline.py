@@ -31,7 +31,8 @@ def job_for(name: str, program: str, **settings: int) -> Job:
     plan = plan_system(matrix, config, PARAMS)
     # A large solution: the first ranges clip.
     job = iterative_job("refine", plan, matrix, scale_rhs(np.ones(config.size), config), config, limit=3)
-    return replace(job, settings=replace(job.settings, **settings), program=assemble(program) if program else job.program)
+    words = assemble(program) if program else job.program
+    return replace(job, settings=replace(job.settings, **settings), program=words)
 
 
 def predicted(name: str, job: Job) -> Timeline:
@@ -85,7 +86,8 @@ def test_the_gateware_does_the_same_in_the_same_clock(name: str, program: str, s
         assert high(timeline.switches[switch]) == {place for place, clock in enumerate(clocks) if clock[switch]}, switch
     assert [(step.end - 1, step.mux) for step in timeline.conversions] == \
         [(place, clock["mux"]) for place, clock in enumerate(clocks) if clock["converted"]]
-    assert [(bar.end - 1, retired.pc) for bar, retired in zip(timeline.instructions, timeline.retired, strict=True)] == \
+    assert [bar.end for bar in timeline.instructions] == [retired.cycles for retired in timeline.retired]
+    assert [(retired.cycles - 1, retired.pc) for retired in timeline.retired] == \
         [(place, clock["pc"]) for place, clock in enumerate(clocks) if clock["retired"]]
     for closing in timeline.closings:
         if not closing.multiply:

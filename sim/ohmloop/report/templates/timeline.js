@@ -1,6 +1,7 @@
 // Zooms and pans the timeline: what part of the drawing is seen, ticks, names where there is room for them.
 "use strict";
 (() => {
+  const HEAD = 36;  // pixels above the drawing, for the ticks
   const figure = document.getElementById("timeline");
   const svg = document.getElementById("timeline-svg");
   const stage = figure.querySelector(".stage");
@@ -10,7 +11,7 @@
   const height = svg.viewBox.baseVal.height;
   const bars = [...svg.querySelectorAll(".instruction rect, .phase rect")].map(rect => ({
     x: Number(rect.getAttribute("x")), width: Number(rect.getAttribute("width")),
-    top: 22 + Number(rect.getAttribute("y")), low: Number(rect.getAttribute("height")) < 20,
+    top: HEAD + Number(rect.getAttribute("y")), low: Number(rect.getAttribute("height")) < 20,
     text: rect.textContent.replace(/^[^:]*: /, "").replace(/;.*/, ""),
   }));
   let from = 0, span = total;
@@ -28,12 +29,12 @@
     from = Math.min(total - span, Math.max(0, newFrom));
     svg.setAttribute("viewBox", `${from} 0 ${span} ${height}`);
     const width = stage.clientWidth, scale = width / span;
-    const rough = 110 / scale, power = 10 ** Math.floor(Math.log10(rough));
+    const rough = 64 / scale, power = 10 ** Math.floor(Math.log10(rough));
     const step = Math.max(1, [1, 2, 5, 10].map(k => k * power).find(k => k >= rough));
     const marks = [];
     for (let clock = Math.ceil(from / step) * step; clock < from + span; clock += step) {
       const time = Number((clock * period).toPrecision(5));
-      marks.push(label(`${clock} · ${time} µs`, (clock - from) * scale, {}));
+      marks.push(label(`${clock}\n${time} µs`, (clock - from) * scale, {}));
     }
     ticks.replaceChildren(...marks);
     names.replaceChildren(...bars.filter(bar => bar.x < from + span && bar.x + bar.width > from).flatMap(bar => {
