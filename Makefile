@@ -13,7 +13,7 @@ BIN := .venv/bin
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sim sweep verilog registers test lockstep buses streams equivalence convergence calibration safety settling spice effects bench area lint docs doctor lock clean
+.PHONY: help setup sim sweep report verilog registers test lockstep buses streams equivalence convergence calibration safety settling spice effects bench area lint docs doctor lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -24,6 +24,9 @@ setup: ## set up .venv and the tools; every target below does this first
 
 sim: setup ## solve a system on the simulated chip: [CONFIG=chip64] [MATRIX=file.mtx] [ARGS="--json FILE"]
 	@$(BIN)/ohmloop sim --config $(CONFIG) $(if $(MATRIX),"$(MATRIX)") --out build/sim $(ARGS)
+
+report: setup ## a page, a trace and a waveform of one run: [CONFIG=chip64] [MATRIX=file.mtx] [ARGS="--program gcr"]
+	@$(BIN)/ohmloop report $(if $(MATRIX),"$(MATRIX)") --config $(CONFIG) --out build/report $(ARGS)
 
 sweep: setup ## errors and yield of many chips against mismatch: [CONFIG=chip64] [MATRIX=file.mtx] [ARGS="--set gain_dB=60,70"]
 	@$(BIN)/ohmloop sweep $(if $(MATRIX),"$(MATRIX)") --config $(CONFIG) --out build/sweep \

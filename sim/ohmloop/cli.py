@@ -84,6 +84,23 @@ def sim(
     run_main_job(chip, matrix, out, chip=analog, json_file=json, macro=macro)
 
 
+@app.command()
+def report(
+    matrix: Annotated[Path | None, typer.Argument(help="Matrix file (.mtx .npy .npz .csv), solved for A 1; the heat "
+                                                       "plate when left out.")] = None,
+    config: Config = "chip64",
+    out: Out = Path("build/report"),
+    program: Annotated[str, typer.Option(help="Program on the chip: solve, refine, gcr, gcr5 or digital.")] = "solve",
+    analog: Annotated[str, typer.Option("--chip", help="The analogue chip, as for sim.",
+                                        metavar="NAME|PATH")] = "reference",
+):
+    """Solve on the golden machine and write what happened: a page, a trace for Perfetto, a waveform."""
+    chip = config_named(config)
+    from ohmloop.report.run_report import run_report
+
+    run_report(chip, matrix, out, program=program, chip=analog)
+
+
 @app.command("macro-check")
 def macro_check(
     macro: Annotated[Path, typer.Argument(help="SystemVerilog file with a module ohmloop_macro.", metavar="FILE.sv",

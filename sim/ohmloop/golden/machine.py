@@ -7,6 +7,7 @@ from ohmloop.errors import NotSolvedError
 from ohmloop.golden import cycles, stream
 from ohmloop.golden.arrays import program_arrays
 from ohmloop.golden.loop import LoopModel
+from ohmloop.golden.record import Record
 from ohmloop.golden.run import Clock, Result, Retired, Run, Trapped
 from ohmloop.golden.settings import Settings
 from ohmloop.golden.state import State
@@ -30,14 +31,16 @@ class Machine(State):
         The same as the macro's.
     macro : MacroBody
         A die of its own: its noise and its arrays have a history.
+    record : bool
+        Runs note what happens in which clock (:mod:`ohmloop.golden.record`).
 
     Its members are those of :class:`ohmloop.golden.state.State`, and ``settings``. A program that takes beats from a
     stream needs them in ``source`` before it runs.
     """
 
-    def __init__(self, config: ChipConfig, macro: MacroBody):
+    def __init__(self, config: ChipConfig, macro: MacroBody, *, record: bool = False):
         super().__init__(config)
-        self.macro = macro
+        self.macro, self.record = macro, record
         self.settings = Settings.reset(config)
         self._wipe_arrays()
 
@@ -52,7 +55,7 @@ class Machine(State):
         Errors: :class:`NotSolvedError` for a program that is not at its end after :data:`RUN_LIMIT_CLOCKS`, or that
         waits for a beat that is not in ``source``.
         """
-        run = Run(pc=entry)
+        run = Run(pc=entry, record=Record() if self.record else None)
         self.running = run
         self._clock = Clock(run, self.settings.watchdog)
         try:
