@@ -44,6 +44,17 @@ TRAPS = {
 """Traps that a matrix or a chip can cause, in words."""
 
 
+class TrapError(NotSolvedError):
+    """A program ended in a trap; ``cause`` says which."""
+
+    def __init__(self, cause: TrapCause):
+        super().__init__(cause)
+        self.cause = cause
+
+    def __str__(self) -> str:
+        return f"the chip trapped {self.cause.name.lower()}: {TRAPS.get(self.cause, 'see the status registers')}"
+
+
 @dataclass
 class Counters:
     """What was asked of a chip: closings of the loop, times that its arrays were written, clocks of all programs."""
@@ -72,7 +83,7 @@ class Device:
         Folder for builds of simulators.
 
     ``counters`` says what was asked of it. Errors: :class:`InputError` for names that are none, ``ToolMissing`` for an
-    engine that is not installed, :class:`NotSolvedError` when the chip traps.
+    engine that is not installed, :class:`TrapError` when the chip traps.
 
     Worked example::
 
@@ -221,5 +232,4 @@ class Device:
         """Count a run, and raise what stopped it."""
         self._counters.clock_cycles += status.cycles
         if status.trap:
-            why = TRAPS.get(status.trap, "see the status registers")
-            raise NotSolvedError(f"the chip trapped {status.trap.name.lower()}: {why}")
+            raise TrapError(status.trap)

@@ -12,7 +12,8 @@ certificate says.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -22,6 +23,7 @@ import scipy.sparse
 from ohmloop.analog.cells import Die
 from ohmloop.analog.measured import die_named
 from ohmloop.errors import InputError, NotSolvedError
+from ohmloop.host.device import Device
 from ohmloop.plan.planner import CONDITION_MAX
 from ohmloop.plan.preparation import equilibration
 from ohmloop.solvers import remap
@@ -99,7 +101,8 @@ class Solution:
         return max(self.certificates, key=lambda found: found.forward_bound)
 
 
-def solve(matrix: Any, b: Any, *, config: str | ChipConfig = "chip64", engine: str = "model", chip: str = "reference",
+def solve(matrix: Any, b: Any, *, config: str | ChipConfig = "chip64", engine: str = "model",
+          chip: str | Die = "reference", device: Device | None = None,
           tol: float = 1e-10, method: str = "fgmres", form: str = "auto", ridge: float = 0.0,
           noise: np.ndarray | None = None, digits: float | None = None, limit: int | None = None, keep: int = KEPT,
           seed: int | None = None, bad: np.ndarray | None = None, on_iteration: OnIteration | None = None) -> Solution:
@@ -112,8 +115,9 @@ def solve(matrix: Any, b: Any, *, config: str | ChipConfig = "chip64", engine: s
     b : array
         (m,) or (m, k): k right-hand sides, the later of which gain from the first.
     config, engine, chip : str
-        A configuration by name or itself; one of :data:`ohmloop.solvers.loops.ENGINES`; a design or a measured chip
-        (:func:`~ohmloop.analog.measured.die_named`), ``seed`` drawing another chip of a design.
+        What :class:`~ohmloop.host.device.Device` takes, ``seed`` too; the engine ``static`` is the settled model alone.
+    device : Device
+        A chip to use in place of a new one; it stays open.
     tol : float
         Relative residual to reach.
     method, form : str
@@ -134,7 +138,7 @@ def solve(matrix: Any, b: Any, *, config: str | ChipConfig = "chip64", engine: s
     """
     held = checked_matrix(matrix)
     y = checked_rhs(b, held.shape[0])
-    die = _die(config, chip, seed)
+    die = device.die if device else chip if isinstance(chip, Die) else die_named(chip, _configuration(config), seed)
     _options(tol, method, form, limit, keep)
     complex_answer, complex_matrix = np.iscomplexobj(held) or np.iscomplexobj(y), np.iscomplexobj(held)
     columns = remap.stacked(y) if complex_matrix else np.hstack([np.real(y), np.imag(y)]) if complex_answer else y
@@ -144,8 +148,12 @@ def solve(matrix: Any, b: Any, *, config: str | ChipConfig = "chip64", engine: s
     work = _posed(held, ridge, noise, form, die, columns.shape[1], tol, bad)
     if method == "fcg" and not np.allclose(work.scaled, work.scaled.T, rtol=1e-12, atol=0.0):
         raise InputError("method: fcg needs a symmetric positive definite matrix; use fgmres")
-    run = _Run(work, die, engine, METHODS[method], tol, limit, keep, on_iteration)
-    answers = [run.answer(column) for column in columns.T]
+    with ExitStack() as stack:
+        solves = loops_on(engine, work.choice.inverse.loops, die, device, stack)
+        run = _Run(work, solves, METHODS[method], tol, limit, keep, on_iteration)
+        answers = [run.answer(column) for column in columns.T]
+        counted, written, counters = solves.solves, solves.reprogrammings, dict(solves.counters)
+        warnings = run.warnings([result for _, result in answers], tol, digits)
     x = np.array([answer for answer, _ in answers]).T
     if complex_matrix:
         x = np.array([remap.joined(column) for column in x.T]).T
@@ -159,13 +167,13 @@ def solve(matrix: Any, b: Any, *, config: str | ChipConfig = "chip64", engine: s
         certificates=tuple(result.certificate for result in results),
         iterations=tuple(result.iterations for result in results),
         histories=tuple(result.history for result in results),
-        analogue_solves=run.solves.solves,
-        reprogrammings=run.solves.reprogrammings,
+        analogue_solves=counted,
+        reprogrammings=written,
         predicted_iterations=work.choice.iterations,
         predicted_without=work.choice.without,
         reasons=(*([work.posed.what] if work.posed.what else []), *work.choice.reasons),
-        warnings=run.warnings(results, tol, digits),
-        counters=dict(run.solves.counters))
+        warnings=warnings,
+        counters=counters)
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,11 +249,11 @@ def _scaled(posed: remap.Posed, certified: remap.Posed, choose: Callable[[np.nda
 class _Run:
     """All right-hand sides of one problem on one chip."""
 
-    def __init__(self, work: _Work, die: Die, engine: str, method: Callable[..., Krylov], tol: float,
+    def __init__(self, work: _Work, solves: CountingSolve, method: Callable[..., Krylov], tol: float,
                  limit: int | None, keep: int, on_iteration: OnIteration | None):
+        self.solves = solves
         self.work, self.method, self.tol, self.keep, self.on_iteration = work, method, tol, keep, on_iteration
         self.limit = max(200, 2 * len(work.scaled)) if limit is None else limit
-        self.solves: CountingSolve = loops_on(engine, work.choice.inverse.loops, die)
         self.factors = Factors(work.certified.matrix)
         self.space: Space | None = None
 
@@ -293,9 +301,8 @@ class _Run:
         return tuple(found)
 
 
-def _die(config: str | ChipConfig, chip: str, seed: int | None) -> Die:
-    die = die_named(chip, config_named(config) if isinstance(config, str) else config)
-    return die if seed is None else Die.sample(die.config, replace(die.params, seed=seed))
+def _configuration(config: str | ChipConfig) -> ChipConfig:
+    return config_named(config) if isinstance(config, str) else config
 
 
 def _options(tol: float, method: str, form: str, limit: int | None, keep: int) -> None:

@@ -58,6 +58,7 @@ class RtlEngine:
 
     def __init__(self, die: Die, work: Path, *, effective_codes: np.ndarray | None = None):
         self.die, self.work, self.effective_codes = die, work, effective_codes
+        self._chip: int | None = None
 
     def __enter__(self) -> "RtlEngine":
         with ExitStack() as stack:
@@ -77,17 +78,20 @@ class RtlEngine:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
         violations = self._library.ohm_violations(self._chip)
+        self._chip = None
         self._stack.close()
         if violations and kind is None:
             raise EngineError(f"rtl: the macro contract was broken {violations} times")
 
     @property
     def clocks(self) -> int:
-        """Clocks that were simulated so far."""
+        """Clocks that were simulated so far, inside the context."""
         return self._library.ohm_clocks(self._chip)
 
     def execute(self, script: Script[Result]) -> Result:
         """Carry out a script and return its result."""
+        if self._chip is None:
+            raise EngineError("rtl: the engine is not entered, or was left")
         return drive(script, self._perform)
 
     def _perform(self, operation: Operation) -> list[int]:
