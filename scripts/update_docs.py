@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Rewrites the generated blocks of the documentation from the code: instruction set, programs, registers, timing,
-analogue parameters, rules of the macro, test plan.
+analogue parameters, energy, rules of the macro, test plan.
 
 A block stands between two comment lines in a page of ``docs/``::
 
@@ -16,6 +16,7 @@ import ast
 import re
 import textwrap
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from importlib.resources import files
 from inspect import getsource
 from pathlib import Path
@@ -28,10 +29,13 @@ from systemrdl.rdltypes.builtin_enums import OnWriteType
 from ohmloop.analog.cells import Die
 from ohmloop.analog.macro import NumpyMacro
 from ohmloop.analog.params import AnalogParams
+from ohmloop.energy.digital import WIDTHS, digital_rows
+from ohmloop.energy.figures import figures
+from ohmloop.energy.recorded import energy_of_run
 from ohmloop.engines.conformance.rules import RULES
-from ohmloop.ensembles import heat
+from ohmloop.ensembles import ensemble, heat
 from ohmloop.golden import cycles
-from ohmloop.golden.assembler import disassemble
+from ohmloop.golden.assembler import assemble, disassemble
 from ohmloop.golden.machine import Machine
 from ohmloop.golden.settings import Settings
 from ohmloop.golden.vector import ONE, add_product
@@ -577,6 +581,44 @@ def parameters() -> str:
     return table(("parameter", "unit", "reference", "ideal", "meaning"), rows)
 
 
+# ------------------------------------------------------------------------------------------ energy
+
+
+def energy_figures() -> str:
+    """Figures behind every energy."""
+    return table(("figure", "value", "kind", "source or assumption"), (
+        (f"`{name}`", f"{one.value:.3g}" + (f" {one.unit}" if one.unit != "1" else ""), one.kind, one.source)
+        for name, one in figures().items()))
+
+
+def energy_solves() -> str:
+    """Energy of writing the arrays, of a solve that searches for its range, and of one that knows it."""
+    config, params = CONFIGS[REFERENCE], AnalogParams.reference()
+    rows = []
+    for name in ("heat", "sparse5", "diagdom", "svdlog"):
+        matrix = heat(config.size) if name == "heat" else ensemble(name, config.size, 30.0, 1)
+        plan = plan_system(matrix, config, params)
+        job = replace(solve_job(plan, scale_rhs(matrix @ np.ones(len(matrix)), config), config),
+                      program=assemble("PROG\nINV v2, v1\nINV v2, v1\nHALT 0\n"))
+        _, run = predict(Machine(config, NumpyMacro(Die.sample(config, params)), record=True), job)
+        start = 0
+        for what, retired in zip(("writing the arrays", "first solve", "second solve"), run.retired, strict=False):
+            energy = energy_of_run(run, plan.codes, config, params, start=start, end=retired.cycles)
+            if what != "writing the arrays" or name == "heat":
+                rows.append((f"`{name}`, {what}" if start else what, retired.cycles - start,
+                             *(f"{joules * 1e9:.1f}" for joules in energy.blocks.values()),
+                             f"**{energy.total_J * 1e9:.0f}**"))
+            start = retired.cycles
+    return table(("step", "clocks", *energy.blocks, "total"), rows)
+
+
+def energy_digital() -> str:
+    """The digital comparison at N = 64."""
+    return table(("at n = 64, 90 nm", "arithmetic alone", "with memory traffic"), (
+        (row.name, f"{row.arithmetic_J * 1e9:.3g} nJ", f"{row.with_memory_J * 1e9:.3g} nJ")
+        for bits in WIDTHS for row in digital_rows(64, bits)))
+
+
 # ------------------------------------------------------------------------------------------ macro
 
 
@@ -600,7 +642,8 @@ def testplan() -> str:
 BLOCKS: dict[str, Callable[[], str]] = {
     block.__name__: block for block in (
         encodings, instructions, operands, arithmetic, programs, traps, registers, events, windows, objects, example,
-        configurations, terms, latencies, wipe, budget, iterations, phases, parameters, macro_rules, testplan)}
+        configurations, terms, latencies, wipe, budget, iterations, phases, parameters,
+        energy_figures, energy_solves, energy_digital, macro_rules, testplan)}
 """What can stand between the comment lines, by name."""
 
 

@@ -1,6 +1,7 @@
 """From chip to Verilog: canonical port names, no machine paths, the same text every time."""
 
 import re
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -23,6 +24,12 @@ MACRO = "ohmloop_macro"
 MACRO_SOURCES = ("ohmloop_macro.sv", "ohmloop_contract.sv")
 """The real-number body and the checker that rides along in it."""
 
+MACRO_C = "ohmloop_macro.c"
+"""The arithmetic of the real-number body once more in C, for simulators with DPI-C."""
+
+MACRO_DPI = "OHMLOOP_DPI"
+"""Preprocessor name that makes the real-number body call :data:`MACRO_C`."""
+
 MACRO_SHELL = "ohmloop_shell.sv"
 """The macro without a body, in place of the first of :data:`MACRO_SOURCES`, for one that drives it from outside."""
 
@@ -34,6 +41,32 @@ PREFIXES = {"axil": "s_axil", "wishbone": "s_wb", "spi": "spi"}
 
 WAIVERS = "generated.vlt"
 """Verilator warnings that are waived in the generated chip, with the reasons."""
+
+
+@dataclass(frozen=True)
+class MacroBuild:
+    """What a simulator must be given for the real-number macro."""
+
+    sources: tuple[str, ...]
+    """Files of the package ``ohmloop_hdl.macro``, in the order to read them."""
+
+    defines: tuple[str, ...]
+    """Preprocessor names to define."""
+
+    compiler_flags: tuple[str, ...]
+    """Flags for the compiler of C and of what a simulator makes of SystemVerilog, without which real numbers differ
+    from one simulator to the other in their last bits."""
+
+
+def macro_build(dpi: bool) -> MacroBuild:
+    """The real-number macro, with its arithmetic in C (``dpi``, for a simulator with DPI-C) or in SystemVerilog.
+
+    Both give the same bits.
+    """
+    flags = ("-ffp-contract=off",)
+    if dpi:
+        return MacroBuild((*MACRO_SOURCES, MACRO_C), (MACRO_DPI,), flags)
+    return MacroBuild(MACRO_SOURCES, (), flags)
 
 
 class _Top(Elaboratable):
@@ -133,15 +166,17 @@ def write_project(config: ChipConfig, out: Path, host: str = "axil") -> list[Pat
     """Write everything a simulator or a synthesis flow needs for ``config`` into the folder ``out``.
 
     The chip, the black box and the empty shell of the macro and the real-number macro with its checker, the Verilator
-    waivers of generated code, and ``files.f``, the list of simulation sources (relative to its own folder). Returns
-    the paths written.
+    waivers of generated code, and ``files.f``, the list of simulation sources (relative to its own folder);
+    ``files_dpi.f`` is the same with the arithmetic of the macro in C. Returns the paths written.
     """
     out.mkdir(parents=True, exist_ok=True)
     texts = {f"{TOP}.v": chip_verilog(config, host)}
-    macro = (*MACRO_SOURCES, MACRO_SHELL, BLACK_BOX)
+    macro = (*macro_build(dpi=True).sources, MACRO_SHELL, BLACK_BOX)
     for package, names in (("ohmloop_hdl.macro", macro), ("ohmloop_hdl", (WAIVERS,))):
         texts |= {name: files(package).joinpath(name).read_text() for name in names}
-    texts["files.f"] = "".join(f"{name}\n" for name in (WAIVERS, *MACRO_SOURCES, f"{TOP}.v"))
+    for name, build in (("files.f", macro_build(dpi=False)), ("files_dpi.f", macro_build(dpi=True))):
+        defines = (f"+define+{define}" for define in build.defines)
+        texts[name] = "".join(f"{line}\n" for line in (*defines, WAIVERS, *build.sources, f"{TOP}.v"))
     for name, text in texts.items():
         (out / name).write_text(text)
     return [out / name for name in texts]

@@ -84,6 +84,23 @@ def sim(
     run_main_job(chip, matrix, out, chip=analog, json_file=json, macro=macro)
 
 
+@app.command()
+def report(
+    matrix: Annotated[Path | None, typer.Argument(help="Matrix file (.mtx .npy .npz .csv), solved for A 1; the heat "
+                                                       "plate when left out.")] = None,
+    config: Config = "chip64",
+    out: Out = Path("build/report"),
+    program: Annotated[str, typer.Option(help="Program on the chip: solve, refine, gcr, gcr5 or digital.")] = "solve",
+    analog: Annotated[str, typer.Option("--chip", help="The analogue chip, as for sim.",
+                                        metavar="NAME|PATH")] = "reference",
+):
+    """Solve on the golden machine and write what happened: a page, a trace for Perfetto, a waveform."""
+    chip = config_named(config)
+    from ohmloop.report.run_report import run_report
+
+    run_report(chip, matrix, out, program=program, chip=analog)
+
+
 @app.command("macro-check")
 def macro_check(
     macro: Annotated[Path, typer.Argument(help="SystemVerilog file with a module ohmloop_macro.", metavar="FILE.sv",
@@ -95,6 +112,9 @@ def macro_check(
                                             "parameter file of the plusarg +ohmloop_macro=FILE.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of the random part of the stimulus.", min=0)] = 1,
     timeout: Annotated[float, typer.Option(help="Longest that a single step may take, seconds.", metavar="S")] = 120.0,
+    further: Annotated[list[Path] | None, typer.Option("--with", help="What else the body is made of, such as a C file "
+                                                       "with its DPI functions.", metavar="FILE")] = None,
+    define: Annotated[list[str] | None, typer.Option(help="Name that the preprocessor knows.", metavar="NAME")] = None,
     json: Annotated[Path | None, typer.Option(help="Also write all verdicts.", metavar="FILE")] = None,
 ):
     """Say rule by rule where a macro body of your own breaks the macro contract.
@@ -104,7 +124,8 @@ def macro_check(
     chip = config_named(config)
     from ohmloop.report.macro_check import run_macro_check
 
-    run_macro_check(macro, chip, engine=engine, reference=reference, seed=seed, timeout_s=timeout, json_file=json)
+    run_macro_check(macro, chip, engine=engine, reference=reference, seed=seed, timeout_s=timeout,
+                    further=further or (), defines=define or (), json_file=json)
 
 
 @app.command()

@@ -17,7 +17,7 @@ from ohmloop.golden.machine import Machine
 from ohmloop.golden.run import Run
 from ohmloop.golden.settings import Settings
 from ohmloop.host.comparison import compare
-from ohmloop.host.device import Device
+from ohmloop.host.driver import Driver
 from ohmloop.host.job import SOURCE, Job, Outcome, job_script, predict
 from ohmloop.host.system import solve_job
 from ohmloop.plan.planner import plan_system
@@ -34,7 +34,7 @@ class Pair:
 
     engine: SimulatorEngine
     machine: Machine
-    device: Device
+    driver: Driver
     codes: int = 0
     """Codes compared so far."""
     ties: int = 0
@@ -63,7 +63,7 @@ class Pair:
 
     def register(self, field: str) -> int:
         """A field of a register."""
-        place = self.device.map.fields[field]
+        place = self.driver.map.fields[field]
 
         def script():
             (word,) = yield Read(place.address)
@@ -93,7 +93,7 @@ def pair(engine: str, die: Die, work: Path) -> Iterator[Pair]:
     """Both machines; leaving checks the contract checker inside the simulation and prints what was compared."""
     machine = Machine(die.config, NumpyMacro(die))
     with SimulatorEngine(engine, die, work) as simulated:
-        both = Pair(simulated, machine, Device(die.config))
+        both = Pair(simulated, machine, Driver(die.config))
         yield both
     print(both.report())
 

@@ -106,6 +106,22 @@ async def equivalence(dut):
     print(report, file=sys.stderr)
 
 
+@cocotb.test()
+async def record(dut):
+    """Same stimulus, every output into the report: one line a step, held outputs to the last bit."""
+    macro = NumpyMacro(die_named(os.environ["MACRO_CONFIG"], os.environ["MACRO_PARAMS"]))
+    stimulus = Stimulus(macro, np.random.default_rng(int(os.environ["OHMLOOP_SEED"])))
+    driver = Driver(dut, macro)
+    await start(dut)
+    lines = []
+    steps = stimulus.few() if os.environ["MACRO_STIMULUS"] == "few" else stimulus.everything(systems=2)
+    for pins, clocks in steps:
+        await driver.clock(pins, clocks)
+        shown = {name: getattr(dut, name).value.to_unsigned() for name in ("clipped", "sense", "above", "held_bits")}
+        lines.append(" ".join([f"clock {driver.clocks}:", *(f"{name} {value:x}" for name, value in shown.items())]))
+    Path(os.environ["MACRO_REPORT"]).write_text("\n".join([*lines, ""]))
+
+
 SOLVE = dict(close_solve=1)
 CLIPPED = dict(close_solve=1, clipped=1)
 SEQUENCES = [

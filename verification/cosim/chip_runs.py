@@ -16,10 +16,10 @@ from verification.cosim.chip_bench import (
 
 from ohmloop.analog.cells import Die
 from ohmloop.analog.params import AnalogParams
-from ohmloop.engines.cosim import run_bench
+from ohmloop.engines.cosim import DPI_ENGINES, run_bench
 from ohmloop.engines.simulator import builds_folder
 from ohmloop_hdl.config import ChipConfig
-from ohmloop_hdl.verilog import MACRO_SOURCES, TOP, WAIVERS, write_project
+from ohmloop_hdl.verilog import TOP, WAIVERS, macro_build, write_project
 
 WORK = builds_folder().resolve()
 """Where every co-simulation builds, so that a build made by one test serves the others and the next run."""
@@ -41,9 +41,11 @@ def run_on_chip(engine: str, config: ChipConfig, test_module: str, *, seed: int,
     with TemporaryDirectory(prefix="ohmloop-") as folder:
         die = die or Die.sample(config, AnalogParams.ideal())
         written = {path.name: path for path in write_project(config, Path(folder) / "verilog", host)}
+        build = macro_build(dpi=engine in DPI_ENGINES)
         results = run_bench(
             engine,
-            sources=[written[name] for name in (*MACRO_SOURCES, f"{TOP}.v")],
+            sources=[written[name] for name in (*build.sources, f"{TOP}.v")],
+            defines=build.defines,
             toplevel=TOP,
             test_module=test_module,
             testcase=testcase,

@@ -10,6 +10,7 @@ from ohmloop.engines.conformance.check import Checked, check_macro
 from ohmloop.engines.conformance.rules import BY_NAME, IDEAL, REFERENCE, RULES, UNDECIDED
 from ohmloop.engines.cosim import ENGINES
 from ohmloop_hdl.config import config_named
+from ohmloop_hdl.verilog import macro_build
 
 ROOT = Path(__file__).resolve().parents[2]
 MACRO = ROOT / "hdl/ohmloop_hdl/macro/ohmloop_macro.sv"
@@ -58,7 +59,7 @@ MUTANTS = [
     Mutant("drive_range_ignored", {"drive-range"}, [("real'(diagonal ? 1 : 1 << drive_range)", "1.0")]),
     Mutant("first_clock_missing", {"clock-count"}, [("pending = 1;", "pending = 0;")]),
     Mutant("matrix_transposed", {"rows-columns"}, [
-        ("store[MATRIX + i*N + j] = g_plus", "store[MATRIX + j*N + i] = g_plus")]),
+        ("matrix[i*N + j] = g_plus", "matrix[j*N + i] = g_plus")]),
     # Within 1/4 LSB everywhere: only what allows no difference is broken.
     Mutant("a_tenth_of_an_lsb_off", {"tie"}, [
         ("else v = dc_V[i] + dev_V[i];", "else v = (dc_V[i] + dev_V[i])*1.001;")]),
@@ -86,11 +87,14 @@ def test_a_wrong_body_is_named_by_its_rule_and_no_other(engine: str, mutant: Mut
             assert verdict.finding.count > 0 and first is not None and first.given != first.expected
 
 
-@pytest.mark.parametrize(("engine", "config", "chip"), [
-    ("icarus", "tiny", IDEAL), ("verilator", "tiny", IDEAL), ("icarus", "tiny", REFERENCE),
-    ("verilator", "lab", IDEAL), ("verilator", "lab", REFERENCE)])
-def test_our_body_breaks_no_rule(engine: str, config: str, chip: str, seed: int):
-    checked = check(MACRO, engine, seed, config, chip)
+@pytest.mark.parametrize(("engine", "config", "chip", "dpi"), [
+    ("icarus", "tiny", IDEAL, False), ("verilator", "tiny", IDEAL, False), ("icarus", "tiny", REFERENCE, False),
+    ("verilator", "lab", IDEAL, False), ("verilator", "lab", REFERENCE, False),
+    ("verilator", "tiny", IDEAL, True), ("verilator", "tiny", REFERENCE, True), ("verilator", "lab", REFERENCE, True)])
+def test_our_body_breaks_no_rule(engine: str, config: str, chip: str, dpi: bool, seed: int):
+    build = macro_build(dpi)
+    further = [MACRO.with_name(name) for name in build.sources if name.endswith(".c")]
+    checked = check(MACRO, engine, seed, config, chip, further=further, defines=build.defines)
     assert checked.failure == "" and checked.broken == []
     undecided = {verdict.rule.name for verdict in checked.verdicts if verdict.verdict == UNDECIDED}
     hidden = {rule.name for rule in RULES if rule.chip not in (None, chip)}

@@ -7,17 +7,17 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from verification.cosim.bench_macro import die_named
+from verification.cosim.bench_macro import PARAMS, die_named
 
 from ohmloop.engines.cosim import run_bench
 from ohmloop.engines.ports import port_names
 from ohmloop.engines.tools import find, run_environment
 from ohmloop_hdl.config import config_named
 from ohmloop_hdl.macro.pins import MacroPins
+from ohmloop_hdl.verilog import macro_build
 
 ROOT = Path(__file__).parents[2]
 MACRO = ROOT / "hdl/ohmloop_hdl/macro"
-SOURCES = [MACRO / "ohmloop_macro.sv", MACRO / "ohmloop_contract.sv"]
 WORK = ROOT / "build/cosim/macro"
 
 
@@ -29,15 +29,17 @@ def parameters(config: str) -> dict[str, int]:
 
 
 def run(engine: str, config: str, test: str, folder: Path, params: str = "ideal", stimulus: str = "everything",
-        with_file: bool = True, toplevel: str = "ohmloop_macro") -> Path:
+        with_file: bool = True, toplevel: str = "ohmloop_macro", dpi: bool = False, seed: str = "") -> Path:
     """One bench run; returns the place of its report."""
-    seed = os.environ.get("OHMLOOP_SEED", str(random.randrange(1 << 32)))
+    seed = seed or os.environ.get("OHMLOOP_SEED", str(random.randrange(1 << 32)))
+    build = macro_build(dpi)
     report = folder / "report.json"
     print(f"OHMLOOP_SEED={seed}")
     file = die_named(config, params).write_file(folder / "die.hex")
     run_bench(
-        engine, sources=SOURCES, toplevel=toplevel, test_module="bench_macro", testcase=test, work=WORK,
-        parameters=parameters(config), plusargs=[f"+ohmloop_macro={file}"] if with_file else [],
+        engine, sources=[MACRO / name for name in build.sources], defines=build.defines, toplevel=toplevel,
+        test_module="bench_macro", testcase=test, work=WORK, parameters=parameters(config),
+        plusargs=[f"+ohmloop_macro={file}"] if with_file else [],
         env={"MACRO_CONFIG": config, "MACRO_PARAMS": params, "MACRO_STIMULUS": stimulus, "OHMLOOP_SEED": seed,
              "MACRO_REPORT": str(report)},
         python_path=[Path(__file__).parent],
@@ -51,10 +53,13 @@ def test_pins_are_those_of_the_contract(name):
     assert port_names([MACRO / name], "ohmloop_macro") == pins
 
 
+@pytest.mark.parametrize("dpi", [False, True])
 @pytest.mark.parametrize("config", ["tiny", "chip64hp"])
-def test_sources_are_free_of_warnings(config):
+def test_sources_are_free_of_warnings(config, dpi):
+    build = macro_build(dpi)
     command = [find("verilator").path, "--lint-only", "-Wall", "--unroll-count", "1", "--top", "ohmloop_macro",
-               *(f"-G{name}={value}" for name, value in parameters(config).items()), *SOURCES]
+               *(f"-G{name}={value}" for name, value in parameters(config).items()),
+               *(f"-D{name}" for name in build.defines), *(MACRO / name for name in build.sources)]
     lint = subprocess.run(command, env=run_environment(), capture_output=True, text=True)
     assert lint.returncode == 0 and "%Warning" not in lint.stderr, lint.stderr
 
@@ -71,6 +76,22 @@ def test_bodies_agree(engine, config, params, tmp_path):
 def test_bodies_agree_at_full_size(config, params, tmp_path):
     report = run("verilator", config, "equivalence", tmp_path, params, "few")
     print(json.loads(report.read_text()))
+
+
+@pytest.mark.parametrize(("config", "params", "stimulus"), [
+    *((config, params, "everything") for config in ("tiny", "lab") for params in PARAMS),
+    ("chip64", "reference", "few"), ("chip64hp", "reference_slaved", "few")])
+def test_arithmetic_in_c_gives_the_same_bits(config, params, stimulus, tmp_path):
+    seed, recorded = str(random.randrange(1 << 32)), []
+    for dpi in (False, True):
+        folder = tmp_path / str(dpi)
+        folder.mkdir()
+        report = run("verilator", config, "record", folder, params, stimulus, dpi=dpi,
+                     seed=os.environ.get("OHMLOOP_SEED", seed))
+        recorded.append(report.read_text().splitlines())
+    assert len(recorded[0]) > 100 and len(set(recorded[0])) > 20
+    for in_sv, in_c in zip(*recorded, strict=True):
+        assert in_c == in_sv
 
 
 @pytest.mark.parametrize("engine", ["icarus", "verilator"])

@@ -33,7 +33,7 @@ from ohmloop.errors import OhmloopError
 from ohmloop.golden.assembler import disassemble
 from ohmloop.golden.run import Retired, Run
 from ohmloop.golden.stream import pack_codes, signed
-from ohmloop.host.device import Device, Status
+from ohmloop.host.driver import Driver, Status
 from ohmloop_hdl import isa
 from ohmloop_hdl.config import CONFIGS, ChipConfig
 from ohmloop_hdl.events import Event
@@ -185,34 +185,34 @@ class _Host:
 
     def __init__(self, engine: SimulatorEngine, predictor: Predictor):
         self.engine, self.machine, self.predictor = engine, predictor.machine, predictor
-        self.device = Device(predictor.machine.config)
+        self.driver = Driver(predictor.machine.config)
         self.pauses = Connect()
-        engine.execute(self.device.ready())
+        engine.execute(self.driver.ready())
 
     def load(self, round_: Round) -> Script[dict[Event, int]]:
         """What the host writes before a round; the event counters behind it."""
-        device = self.device
-        yield from device.configure(round_.settings)
+        driver = self.driver
+        yield from driver.configure(round_.settings)
         for start, words in self._split(round_):
-            yield from device.load_program(words, start)
+            yield from driver.load_program(words, start)
         for v, (mantissas, exponent) in round_.vectors.items():
-            yield from device.load_vector(v, mantissas, exponent)
+            yield from driver.load_vector(v, mantissas, exponent)
         for k, scalar in round_.scalars.items():
-            yield from device.load_scalar(k, scalar)
+            yield from driver.load_scalar(k, scalar)
         for slot, elements in round_.slots.items():
-            yield from device.load_slot(slot, elements)
+            yield from driver.load_slot(slot, elements)
         if round_.codes is not None:
-            yield from device.load_codes(round_.codes)
+            yield from driver.load_codes(round_.codes)
         if round_.correction is not None:
-            yield from device.load_correction(*round_.correction)
+            yield from driver.load_correction(*round_.correction)
         yield from self._rewrite(round_, wrong=True)
         self.pauses = Connect(round_.source_pause, round_.sink_pause, round_.seed)
         yield self.pauses
-        return (yield from device.read_events())
+        return (yield from driver.read_events())
 
     def unload(self, round_: Round) -> Script[dict[Event, int]]:
         """The event counters, and what a round spoilt is made good."""
-        events = yield from self.device.read_events()
+        events = yield from self.driver.read_events()
         yield from self._rewrite(round_, wrong=False)
         return events
 
@@ -228,11 +228,11 @@ class _Host:
               [word for word, _ in machine.sink])
 
     def _run(self, begin: int) -> Script[tuple[Status, list[list[int]]]]:
-        device = self.device
-        yield Write(device.map.registers["CONTROL"], (device.map.fields["CONTROL.flush"].mask,))
+        driver = self.driver
+        yield Write(driver.map.registers["CONTROL"], (driver.map.fields["CONTROL.flush"].mask,))
         for words in self.predictor.source.objects:
             yield Send(tuple(words))
-        status = yield from device.run(begin)
+        status = yield from driver.run(begin)
         objects = []
         for _ in range(sum(last for _, last in self.machine.sink)):
             objects.append((yield Receive()))
@@ -243,12 +243,12 @@ class _Host:
         """Take from the input stream what the run left there, a buffer at a time; flushing alone would let it in."""
         if not beats:
             return
-        device, depth = self.device, self.machine.config.size + 1
+        driver, depth = self.driver, self.machine.config.size + 1
         yield Connect()
         for _ in range(beats // depth + 2):
             # Longer than the buffer takes to fill; these words have no parity.
-            yield Read(device.map.windows["MANTISSAS"].address, depth)
-            yield Write(device.map.registers["CONTROL"], (device.map.fields["CONTROL.flush"].mask,))
+            yield Read(driver.map.windows["MANTISSAS"].address, depth)
+            yield Write(driver.map.registers["CONTROL"], (driver.map.fields["CONTROL.flush"].mask,))
         yield self.pauses
 
     def _split(self, round_: Round) -> list[tuple[int, list[int]]]:
@@ -273,9 +273,9 @@ class _Host:
         else:
             memory = {"SLOTS": machine.slots, "OFFSETS": machine.offsets, "GAINS": machine.gains}[name]
             value = int(memory.ravel()[word])
-        test = self.device.map.registers["TEST"]
+        test = self.driver.map.registers["TEST"]
         yield Write(test, (int(wrong),))
-        yield Write(self.device.map.windows[name].address + 4 * word, (value & 0xFFFF_FFFF,))
+        yield Write(self.driver.map.windows[name].address + 4 * word, (value & 0xFFFF_FFFF,))
         yield Write(test, (0,))
 
     def _compare_run(self, trace: Trace, run: Run) -> None:
@@ -301,16 +301,16 @@ class _Host:
         bits = 32 // config.codes_per_word
         codes = [word >> bits * i for word in self._window("CODES", 32) for i in range(config.codes_per_word)]
         _same("codes", [signed(code, bits) for code in codes], machine.codes.ravel().tolist())
-        _same("bad cells", self.engine.execute(self.device.read_bad_map()).tolist(), machine.bad_map.tolist())
-        (valid,) = self.engine.execute(_read(self.device.map.registers["VALID"]))
+        _same("bad cells", self.engine.execute(self.driver.read_bad_map()).tolist(), machine.bad_map.tolist())
+        (valid,) = self.engine.execute(_read(self.driver.map.registers["VALID"]))
         expected = sum(bit << i for i, bit in enumerate(machine.valid_slots))
         _same("valid", valid, expected | machine.valid_codes << 16 | machine.valid_arrays << 17)
-        (ranges,) = self.engine.execute(_read(self.device.map.registers["RANGES"]))
+        (ranges,) = self.engine.execute(_read(self.driver.map.registers["RANGES"]))
         _same("ranges", ranges, machine.settings.drive_range | machine.settings.feedback << 8)
         assert len(mantissas) == VECTORS * config.size
 
     def _window(self, name: str, bits: int) -> list[int]:
-        window = self.device.map.windows[name]
+        window = self.driver.map.windows[name]
         return [signed(word, bits) for word in self.engine.execute(_read(window.address, window.words))]
 
 

@@ -21,7 +21,7 @@ from ohmloop.engines.tools import find, run_environment
 from ohmloop.golden.assembler import assemble
 from ohmloop.golden.machine import Machine
 from ohmloop.golden.settings import Settings
-from ohmloop.host.device import Device
+from ohmloop.host.driver import Driver
 from ohmloop.host.job import SOURCE, Job
 from ohmloop_hdl.config import CONFIGS, ChipConfig
 from ohmloop_hdl.macro.pins import MacroPins
@@ -125,7 +125,7 @@ def test_chip_and_golden_machine_agree(engine, shape):
     die = HashDie.of(config, HashSettings(seed=seed, clip=128, never=40, stuck=per_plane // 4, weak=per_plane))
     ends: Counter[TrapCause] = Counter()
     with SimulatorEngine(engine, die, WORK, macro=BODY) as simulated:
-        both = Pair(simulated, Machine(config, HashMacro(die)), Device(config))
+        both = Pair(simulated, Machine(config, HashMacro(die)), Driver(config))
         while ends.total() < 20 or (set(ends) < TRAPS and ends.total() < 300):
             outcome, _ = both.run(random_job(config, rng), f"job {ends.total()}")
             ends[TrapCause(outcome.status.trap)] += 1

@@ -13,7 +13,7 @@ FLOORS = {
                     "chip",
                     "verilog"),
     "ohmloop": ("errors command readers ensembles analog",
-                "golden",
+                "golden energy",
                 "engines",
                 "plan",
                 "host",

@@ -18,7 +18,7 @@ from ohmloop.analog.cells import Die
 from ohmloop.analog.params import AnalogParams
 from ohmloop.engines import tools
 from ohmloop.engines.simulator import BUILDS_VARIABLE, SimulatorEngine
-from ohmloop.host.device import Device
+from ohmloop.host.driver import Driver
 from ohmloop.report.main_job import run_main_job
 from ohmloop.report.waveform import write_view
 from ohmloop_hdl.config import CONFIGS
@@ -59,7 +59,7 @@ def test_saved_view_names_signals_of_the_waveform(tmp_path: Path):
     config = CONFIGS["tiny"]
     engine = SimulatorEngine("verilator", Die.sample(config, AnalogParams.ideal()), BUILDS, waves=True)
     with engine:
-        engine.execute(Device(config).identify())
+        engine.execute(Driver(config).identify())
     assert engine.waveform is not None
     declared, scope = {}, []
     for line in engine.waveform.read_text().partition("$enddefinitions")[0].splitlines():

@@ -37,7 +37,7 @@ from ohmloop.errors import NotSolvedError
 from ohmloop.golden.assembler import assemble
 from ohmloop.golden.convert import input_codes
 from ohmloop.host.calibration import Corrections, calibrate
-from ohmloop.host.device import Device
+from ohmloop.host.driver import Driver
 from ohmloop.host.job import Job, job_script
 from ohmloop.host.system import chop_job, solve_job
 from ohmloop.plan.planner import plan_system
@@ -114,7 +114,7 @@ class Bench:
         found = {"neither": self._solve(neither, solve), "raw": self._solve(raw, solve)}
         with self._chip(zeroed) as chip:
             found["zeroed"] = self._error(chip, solve)
-            corrections = chip.execute(calibrate(Device(self.config), self.plan, neither))
+            corrections = chip.execute(calibrate(Driver(self.config), self.plan, neither))
             found["calibrated"] = self._error(chip, solve)
             chip.execute(self._load(Corrections(Corrections.none(self.config).offsets, corrections.gains)))
             found["chop"] = self._error(chip, chop_job(self.plan, self.rhs, self.config))
@@ -129,7 +129,7 @@ class Bench:
             return self._error(chip, job)
 
     def _load(self, corrections: Corrections) -> Script[None]:
-        yield from corrections.load(Device(self.config))
+        yield from corrections.load(Driver(self.config))
 
     def _error(self, chip: SimulatorEngine, job: Job) -> float:
         outcome = chip.execute(job_script(self.config, job))

@@ -10,7 +10,7 @@ from ohmloop.analog.params import AnalogParams
 from ohmloop.engines.simulator import SimulatorEngine, builds_folder
 from ohmloop.errors import NotSolvedError
 from ohmloop.host.calibration import calibrate, measure_gains, measure_offsets
-from ohmloop.host.device import Device
+from ohmloop.host.driver import Driver
 from ohmloop.plan.planner import plan_system
 from ohmloop_hdl.config import CONFIGS
 from verification.programs.calibration import BETTER, NEAR, SYSTEMS, Bench, measure
@@ -43,8 +43,8 @@ def test_gains_and_offsets_are_found():
     die = Die.sample(LAB, params)
     plan = plan_system(np.eye(16), LAB, DESIGN)
     with SimulatorEngine("verilator", die, builds_folder()) as chip:
-        gains = chip.execute(measure_gains(Device(LAB), DESIGN))
-        offsets = chip.execute(measure_offsets(Device(LAB), plan))
+        gains = chip.execute(measure_gains(Driver(LAB), DESIGN))
+        offsets = chip.execute(measure_offsets(Driver(LAB), plan))
     slopes = (die.adc_V[:, -1] - die.adc_V[:, 0]) / (255 / 128 * 0.4)  # 1 / gain of each converter
     assert gains / 32768 == pytest.approx(slopes, abs=3e-3)
     assert np.ptp(gains) > 1000
@@ -60,7 +60,7 @@ def test_a_converter_beyond_correction_is_refused():
     plan = plan_system(np.eye(16), LAB, DESIGN)
     with SimulatorEngine("verilator", die, builds_folder()) as chip, \
             pytest.raises(NotSolvedError, match="converter 2 reads 0.4 of the drive"):
-        chip.execute(calibrate(Device(LAB), plan, DESIGN))
+        chip.execute(calibrate(Driver(LAB), plan, DESIGN))
 
 
 def test_a_loop_that_does_not_settle_is_said():
@@ -68,4 +68,4 @@ def test_a_loop_that_does_not_settle_is_said():
     plan = plan_system(np.eye(16), LAB, DESIGN)
     with SimulatorEngine("verilator", die, builds_folder()) as chip, \
             pytest.raises(NotSolvedError, match="calibration: the chip trapped: clip"):
-        chip.execute(calibrate(Device(LAB), plan, DESIGN))
+        chip.execute(calibrate(Driver(LAB), plan, DESIGN))

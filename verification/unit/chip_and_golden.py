@@ -13,7 +13,7 @@ from ohmloop.golden.machine import Machine
 from ohmloop.golden.run import Run
 from ohmloop.golden.settings import SETTING_FIELDS, Settings
 from ohmloop.golden.vector import Scalar
-from ohmloop.host.device import Device, Status
+from ohmloop.host.driver import Driver, Status
 from ohmloop_hdl.config import ChipConfig
 from ohmloop_hdl.events import Event, Phase
 from ohmloop_hdl.fixed import ELEMENT_BITS, EXPONENT_BITS, GAIN_BITS, MANTISSA_BITS, OFFSET_BITS, SCALARS, VECTORS
@@ -38,8 +38,8 @@ class ChipAndGolden:
         self.config = die.config
         self.chip = SimulatedChip(die)
         self.machine = Machine(die.config, NumpyMacro(die))
-        self.device = Device(die.config)
-        self.map = self.device.map
+        self.driver = Driver(die.config)
+        self.map = self.driver.map
 
     def run(self, bench: Bench) -> None:
         """Run ``bench`` with the simulation context."""
@@ -51,10 +51,10 @@ class ChipAndGolden:
             self.machine.codes[:] = codes
             self.machine.wrong_codes[:] = False
             self.machine.valid_codes = True
-            await self.chip.execute(ctx, self.device.load_codes(self.machine.codes))
+            await self.chip.execute(ctx, self.driver.load_codes(self.machine.codes))
         for vector, (mantissas, exponent) in (vectors or {}).items():
             self.machine.mantissas[vector], self.machine.exponents[vector] = mantissas, exponent
-            await self.chip.execute(ctx, self.device.load_vector(vector, np.array(mantissas), exponent))
+            await self.chip.execute(ctx, self.driver.load_vector(vector, np.array(mantissas), exponent))
 
     async def fill(self, ctx, seed: int, codes):
         """Give both the same codes, and something in every vector, scalar, slot, counter and program word, at once.
@@ -103,12 +103,12 @@ class ChipAndGolden:
         self.machine.slots[slot] = elements
         self.machine.wrong_slots[slot] = False
         self.machine.valid_slots[slot] = True
-        await self.chip.execute(ctx, self.device.load_slot(slot, self.machine.slots[slot]))
+        await self.chip.execute(ctx, self.driver.load_slot(slot, self.machine.slots[slot]))
 
     async def load_scalar(self, ctx, k: int, scalar: Scalar):
         """Give both the same scalar."""
         self.machine.scalars[k] = scalar
-        await self.chip.execute(ctx, self.device.load_scalar(k, scalar))
+        await self.chip.execute(ctx, self.driver.load_scalar(k, scalar))
 
     async def send(self, ctx, *objects: list[int]):
         """Offer objects to the input stream of both."""
@@ -155,7 +155,7 @@ class ChipAndGolden:
         for name, field in self.map.fields.items():
             if name in SETTING_FIELDS.values():
                 held[field.address] += self.chip.field(ctx, name) << field.low
-        for write in self.device.configure(self.machine.settings):
+        for write in self.driver.configure(self.machine.settings):
             if write.words != (held[write.address],):
                 await self.perform(ctx, write)
 
@@ -178,7 +178,7 @@ class ChipAndGolden:
         self.restart(ctx)
         run = self.machine.run(entry)
         # Room for pauses of the streams, which nobody predicts.
-        status = await self.chip.execute(ctx, self.device.run(entry, limit_clocks=10 * run.cycles + 5000))
+        status = await self.chip.execute(ctx, self.driver.run(entry, limit_clocks=10 * run.cycles + 5000))
         await self.compare(ctx, status, run, windows=windows)
         return run
 
@@ -205,7 +205,7 @@ class ChipAndGolden:
             assert (await self.field(ctx, name) if windows else self.chip.field(ctx, name)) == value, name
         self.compare_memories(ctx)
         if windows:
-            events = await self.chip.execute(ctx, self.device.read_events())
+            events = await self.chip.execute(ctx, self.driver.read_events())
             assert events == {event: self._counted(ctx)[event] for event in Event}
             await self.compare_windows(ctx)
 
@@ -223,10 +223,10 @@ class ChipAndGolden:
         machine = self.machine
         await self.compare_vectors(ctx)
         for k, scalar in enumerate(machine.scalars):
-            assert await self.chip.execute(ctx, self.device.read_scalar(k)) == scalar, f"k{k}"
+            assert await self.chip.execute(ctx, self.driver.read_scalar(k)) == scalar, f"k{k}"
         if not machine.wrong_offsets.any():
-            assert (await self.chip.execute(ctx, self.device.read_offsets())).tolist() == machine.offsets.tolist()
-        bad_map = await self.chip.execute(ctx, self.device.read_bad_map())
+            assert (await self.chip.execute(ctx, self.driver.read_offsets())).tolist() == machine.offsets.tolist()
+        bad_map = await self.chip.execute(ctx, self.driver.read_bad_map())
         assert np.array_equal(bad_map, machine.bad_map)
 
     async def compare_stream(self, ctx):
@@ -318,7 +318,7 @@ class ChipAndGolden:
         """Wait for the end of what :meth:`start` started, and compare with ``run``."""
         while not ctx.get(self.chip.chip.interrupt):
             await ctx.tick()
-        await self.compare(ctx, await self.chip.execute(ctx, self.device.status()), run, windows=windows)
+        await self.compare(ctx, await self.chip.execute(ctx, self.driver.status()), run, windows=windows)
 
 
 def _signed(values: np.ndarray, bits: int) -> np.ndarray:

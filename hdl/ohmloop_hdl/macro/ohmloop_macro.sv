@@ -47,13 +47,9 @@ module ohmloop_macro #(
     localparam int NN = N*N;
     localparam int STEPS = N/ADCS;
 
-    // loop.py: TAYLOR_ORDER, LAST_POWER, MAX_CLOCKS, DECAYED, RUNAWAY, SMALLEST_PIVOT; converters.py: TIE_LSB
-    localparam int TAYLOR_ORDER = 22;
+    // loop.py: LAST_POWER, MAX_CLOCKS; converters.py: TIE_LSB
     localparam int LAST_POWER = 24;
     localparam int MAX_CLOCKS = (1 << (LAST_POWER + 1)) - 1;
-    localparam real DECAYED = 1.0/1048576.0;
-    localparam real RUNAWAY = 1048576.0;
-    localparam real SMALLEST_PIVOT = 1.0e-12;
     localparam real TIE_LSB = 1.0/1048576.0;
     localparam real START_V = 1.0/1048576.0;
     localparam [63:0] NOT_A_NUMBER = 64'h7ff8_0000_0000_0000;
@@ -64,19 +60,6 @@ module ohmloop_macro #(
     localparam int LEVELS_ADC = 1 << ADC_BITS;
     localparam int HEADER = 14;                              // words of the parameter file before the first array
     localparam [63:0] UPSET_INDEX = 64'd12;                  // body.py
-
-    // Places in `store`, which holds every matrix: N*N words each, of which multiply mode uses the first N
-    localparam int S1_TABLES = 0;                            // 25 step tables S1 of 2^p clocks
-    localparam int S2_TABLES = (LAST_POWER + 1)*NN;          // and S2
-    localparam int MATRIX = 50*NN;                           // A = (G+ - G-)/G0
-    localparam int FACTORED = 51*NN;                         // LU factors of A + L/A0
-    localparam int COUPLING = 52*NN;                         // A, or the feedback on the diagonal
-    localparam int GENERATOR = 53*NN;                        // B, or all of J T without node capacitance
-    localparam int OVER_W = 54*NN;                           // B / W
-    localparam int R1 = 55*NN;
-    localparam int R2 = 56*NN;
-    localparam int X1 = 57*NN;
-    localparam int X2 = 58*NN;
 
     reg [63:0] header [0:HEADER-1];
     reg [63:0] cell_factor [0:2*NN-1];                       // reals as bits, here and below
@@ -92,18 +75,15 @@ module ohmloop_macro #(
     real clock_s, g0_S, gpar_S, inverse_gain, gbw_Hz, node_capacitance_F, full_scale_V, rail_V, read_noise_V;
     real autozero_residue, comparator_noise_V;
 
-    real store [0:64*NN-1];                                  // 59 used: a power of two spares bounds checks
-    integer order [0:N-1];                                   // row order of the LU factors
     real raw_offset_V [0:N-1];
     real rail_gain [0:N-1];
     real offset_V [0:N-1];                                   // as the last auto-zero left it
+    real matrix [0:NN-1];                                    // A = (G+ - G-)/G0
     real array_load [0:N-1];                                 // L, multiply mode excluded
-    real load [0:N-1];                                       // L of the mode that is closed
-    real node_rate [0:N-1];                                  // P
-    real dr [0:N-1];                                         // Dr = (P - W/A0)/W
     real dc_e [0:N-1], dc_V [0:N-1];                         // operating point
     real dev_e [0:N-1], dev_V [0:N-1];                       // deviation from it
-    real aux [0:N-1], rhs [0:N-1], next_e [0:N-1], next_V [0:N-1];
+    real next_e [0:N-1], next_V [0:N-1];
+    real drive_V [0:N-1];                                    // as the DACs and the range make it
 
     reg diagonal = 1'b0;                                     // multiply mode: element by element
     reg slaved = 1'b0;                                       // no node capacitance
@@ -113,7 +93,6 @@ module ohmloop_macro #(
     reg tables_known = 1'b0;
     reg [2:0] tables_setting = 3'd0;                         // mode and feedback of the tables
     reg [1:0] tables_bandwidth = 2'd0;
-    integer tables_built = 0;
     reg frozen = 1'b0;
     reg zeroed = 1'b0;
     reg last_sample = 1'b0;
@@ -123,7 +102,7 @@ module ohmloop_macro #(
     integer pending = 0;
     reg [63:0] samples = 64'd0;
     reg [63:0] closings = 64'd0;
-    real w = 0.0, leak = 0.0, node = 0.0, gf = 0.0;
+    real w = 0.0, node = 0.0, gf = 0.0;
 
     wire [1:0] mode = {close_multiply === 1'b1, close_solve === 1'b1};
 
@@ -204,6 +183,8 @@ module ohmloop_macro #(
             read_noise_V = $bitstoreal(header[9]);
             autozero_residue = $bitstoreal(header[11]);
             comparator_noise_V = $bitstoreal(header[12]);
+            slaved = node_capacitance_F == 0.0;
+            node = slaved ? 0.0 : g0_S*clock_s/node_capacitance_F;
         end
     endtask
 
@@ -268,7 +249,7 @@ module ohmloop_macro #(
         end
     endtask
 
-    // A, L and the LU factors of A + L/A0 (partial pivoting: the first of the largest wins).
+    // A, L and the LU factors.
     task automatic read_arrays;
         reg [N*CELL_BITS-1:0] plus, minus;
         real g_plus, g_minus, total;
@@ -280,12 +261,12 @@ module ohmloop_macro #(
                 for (int j = 0; j < N; j = j + 1) begin
                     g_plus = conductance(i*N + j, int'(plus[j*CELL_BITS +: CELL_BITS]));
                     g_minus = conductance(NN + i*N + j, int'(minus[j*CELL_BITS +: CELL_BITS]));
-                    store[MATRIX + i*N + j] = g_plus - rail_gain[j]*g_minus;
+                    matrix[i*N + j] = g_plus - rail_gain[j]*g_minus;
                     total = total + (g_plus + g_minus);
                 end
                 array_load[i] = total + (1.0 + gpar_S/g0_S);
                 if (effective_rows != 0) begin
-                    for (int j = 0; j < N; j = j + 1) store[MATRIX + i*N + j] = $bitstoreal(effective[i*N + j]);
+                    for (int j = 0; j < N; j = j + 1) matrix[i*N + j] = $bitstoreal(effective[i*N + j]);
                     array_load[i] = $bitstoreal(effective[NN + i]);
                 end
             end
@@ -294,11 +275,79 @@ module ohmloop_macro #(
         end
     endtask
 
+    // ------------------------------------------------------------------------------------------ the arithmetic
+
+    // What takes the time: LU factors, operating point, tables and jumps. Where OHMLOOP_DPI is defined, ohmloop_macro.c
+    // does it, else the tasks behind. They do the same sums in the same order: results are the same to the last bit.
+`ifdef OHMLOOP_DPI
+
+    import "DPI-C" function chandle ohmloop_new(input int size);
+    import "DPI-C" function void ohmloop_free(input chandle held);
+    import "DPI-C" function int ohmloop_factorise(
+        input chandle held, input real a [0:NN-1], input real l [0:N-1], input real inverse);
+    import "DPI-C" function int ohmloop_build_tables(
+        input chandle held, input int is_diagonal, input real feedback_g, input real amplifier, input real summing);
+    import "DPI-C" function void ohmloop_solve_point(
+        input chandle held, input real u [0:N-1], input real vos [0:N-1], output real v [0:N-1]);
+    import "DPI-C" function void ohmloop_advance(
+        input chandle held, input int clocks, inout real e [0:N-1], inout real v [0:N-1]);
+
+    chandle loop;                                            // its factors and tables
+
+    initial loop = ohmloop_new(N);
+    final ohmloop_free(loop);
+
+    task automatic factorise;
+        singular = ohmloop_factorise(loop, matrix, array_load, inverse_gain) != 0;
+    endtask
+
+    task automatic build_tables;
+        runaway = ohmloop_build_tables(loop, int'(diagonal), gf, w, node) != 0;
+    endtask
+
+    task automatic solve_point;
+        ohmloop_solve_point(loop, drive_V, offset_V, dc_V);
+    endtask
+
+    task automatic advance;
+        ohmloop_advance(loop, pending, dev_e, dev_V);
+    endtask
+
+`else
+
+    // loop.py: TAYLOR_ORDER, DECAYED, RUNAWAY, SMALLEST_PIVOT
+    localparam int TAYLOR_ORDER = 22;
+    localparam real DECAYED = 1.0/1048576.0;
+    localparam real RUNAWAY = 1048576.0;
+    localparam real SMALLEST_PIVOT = 1.0e-12;
+
+    // Places in `store`, which holds every matrix: N*N words each, of which multiply mode uses the first N
+    localparam int S1_TABLES = 0;                            // 25 step tables S1 of 2^p clocks
+    localparam int S2_TABLES = (LAST_POWER + 1)*NN;          // and S2
+    localparam int FACTORED = 50*NN;                         // LU factors of A + L/A0
+    localparam int COUPLING = 51*NN;                         // A, or the feedback on the diagonal
+    localparam int GENERATOR = 52*NN;                        // B, or all of J T without node capacitance
+    localparam int OVER_W = 53*NN;                           // B / W
+    localparam int R1 = 54*NN;
+    localparam int R2 = 55*NN;
+    localparam int X1 = 56*NN;
+    localparam int X2 = 57*NN;
+
+    real store [0:64*NN-1];                                  // 58 used: a power of two spares bounds checks
+    integer order [0:N-1];                                   // row order of the LU factors
+    real load [0:N-1];                                       // L of the mode that is closed
+    real node_rate [0:N-1];                                  // P
+    real dr [0:N-1];                                         // Dr = (P - W/A0)/W
+    real aux [0:N-1], rhs [0:N-1];
+    real leak;
+    integer tables_built = 0;
+
+    // LU factors of A + L/A0 (partial pivoting: the first of the largest wins).
     task automatic factorise;
         integer best, held_order;
         real pivot, factor, swap;
         begin
-            for (int q = 0; q < NN; q = q + 1) store[FACTORED + q] = store[MATRIX + q];
+            for (int q = 0; q < NN; q = q + 1) store[FACTORED + q] = matrix[q];
             for (int i = 0; i < N; i = i + 1) begin
                 store[FACTORED + i*N + i] = store[FACTORED + i*N + i] + array_load[i]*inverse_gain;
                 order[i] = i;
@@ -333,8 +382,6 @@ module ohmloop_macro #(
     function automatic real magnitude(input real x);
         magnitude = x < 0.0 ? -x : x;
     endfunction
-
-    // ------------------------------------------------------------------------------------------ step tables
 
     // store[target] += store[x] * store[y]: matrix product in 4 x 4 blocks, or element by element in multiply mode.
     task automatic multiply(input int target, input int x, input int y);
@@ -381,10 +428,7 @@ module ohmloop_macro #(
     task automatic set_rates;
         int i;
         begin
-            w = 2.0*3.141592653589793*gbw_Hz*clock_s/real'(1 << bandwidth);
             leak = w*inverse_gain;
-            slaved = node_capacitance_F == 0.0;
-            node = slaved ? 0.0 : g0_S*clock_s/node_capacitance_F;
             for (i = 0; i < N; i = i + 1) begin
                 load[i] = diagonal ? array_load[i] + gf : array_load[i];
                 node_rate[i] = node*load[i];
@@ -392,7 +436,7 @@ module ohmloop_macro #(
             end
             for (int q = 0; q < matrix_words(diagonal); q = q + 1) begin
                 i = diagonal ? q : q/N;
-                store[COUPLING + q] = diagonal ? gf : store[MATRIX + q];
+                store[COUPLING + q] = diagonal ? gf : matrix[q];
                 store[X2 + q] = diagonal || i == q%N ? 1.0 : 0.0;
                 if (slaved) store[GENERATOR + q] = -w*(store[COUPLING + q]/load[i] + inverse_gain*store[X2 + q]);
                 else store[GENERATOR + q] = node*store[COUPLING + q];
@@ -444,7 +488,6 @@ module ohmloop_macro #(
                 end
                 power = power + 1;
             end
-            tables_known = 1'b1;
         end
     endtask
 
@@ -530,19 +573,13 @@ module ohmloop_macro #(
         end
     endfunction
 
-    // ------------------------------------------------------------------------------------------ the loop
-
-    // Takes the pending clocks in one go, low bits first.
-    task automatic jump;
-        begin
-            if (!runaway && !frozen)
-                for (int power = 0; power <= LAST_POWER; power = power + 1)
-                    if (((pending >> power) & 1) != 0) begin
-                        need_table(power);
-                        step(S1_TABLES + power*NN, S2_TABLES + power*NN);
-                    end
-            pending = 0;
-        end
+    // Takes `pending` clocks in one go, low bits first.
+    task automatic advance;
+        for (int power = 0; power <= LAST_POWER; power = power + 1)
+            if (((pending >> power) & 1) != 0) begin
+                need_table(power);
+                step(S1_TABLES + power*NN, S2_TABLES + power*NN);
+            end
     endtask
 
     // z = Dr e - B V/W, e <- S2 e + S1 z, V <- S1 e_old + S2 V; without node capacitance V <- S2 V.
@@ -588,27 +625,17 @@ module ohmloop_macro #(
         end
     endtask
 
-    function automatic real drive_V(input int i);
-        reg [DAC_BITS-1:0] place;                            // of the code in its table: the sign bit turned
-        begin
-            place = dac[i*DAC_BITS +: DAC_BITS] ^ {1'b1, {(DAC_BITS - 1){1'b0}}};
-            drive_V = $bitstoreal(dac_ratio[(dac_rows == 1 ? 0 : i*LEVELS_DAC) + int'(place)])*full_scale_V
-                / real'(diagonal ? 1 : 1 << drive_range);
-        end
-    endfunction
-
-    // Static equation: (A + L/A0) V = -b + L Vos, or V (gf + L/A0) = -A u + L Vos; e = Vos - V/A0.
-    task automatic set_point;
+    // Static equation: (A + L/A0) V = -b + L Vos, or V (gf + L/A0) = -A u + L Vos.
+    task automatic solve_point;
         real total;
         begin
-            for (int i = 0; i < N; i = i + 1) aux[i] = drive_V(i);
             for (int i = 0; i < N; i = i + 1) begin
                 total = 0.0;
                 if (diagonal) begin
-                    for (int j = 0; j < N; j = j + 1) total = total + store[MATRIX + i*N + j]*aux[j];
+                    for (int j = 0; j < N; j = j + 1) total = total + matrix[i*N + j]*drive_V[j];
                     dc_V[i] = (load[i]*offset_V[i] - total)/(gf + load[i]*inverse_gain);
                 end else begin
-                    total = load[order[i]]*offset_V[order[i]] - aux[order[i]];
+                    total = load[order[i]]*offset_V[order[i]] - drive_V[order[i]];
                     for (int j = 0; j < i; j = j + 1) total = total - store[FACTORED + i*N + j]*rhs[j];
                     rhs[i] = total;
                 end
@@ -618,6 +645,35 @@ module ohmloop_macro #(
                 for (int j = i + 1; j < N; j = j + 1) total = total - store[FACTORED + i*N + j]*dc_V[j];
                 dc_V[i] = total/store[FACTORED + i*N + i];
             end
+        end
+    endtask
+
+`endif
+
+    // ------------------------------------------------------------------------------------------ the loop
+
+    // Takes the pending clocks in one go.
+    task automatic jump;
+        begin
+            if (!runaway && !frozen) advance;
+            pending = 0;
+        end
+    endtask
+
+    function automatic real driven_V(input int i);
+        reg [DAC_BITS-1:0] place;                            // of the code in its table: the sign bit turned
+        begin
+            place = dac[i*DAC_BITS +: DAC_BITS] ^ {1'b1, {(DAC_BITS - 1){1'b0}}};
+            driven_V = $bitstoreal(dac_ratio[(dac_rows == 1 ? 0 : i*LEVELS_DAC) + int'(place)])*full_scale_V
+                / real'(diagonal ? 1 : 1 << drive_range);
+        end
+    endfunction
+
+    // Operating point of the drive that the pins show; e = Vos - V/A0.
+    task automatic set_point;
+        begin
+            for (int i = 0; i < N; i = i + 1) drive_V[i] = driven_V(i);
+            solve_point;
             for (int i = 0; i < N; i = i + 1) dc_e[i] = offset_V[i] - dc_V[i]*inverse_gain;
         end
     endtask
@@ -632,8 +688,10 @@ module ohmloop_macro #(
             diagonal = mode[1];
             gf = real'(N)*real'(1 << (2*feedback))/16.0;
             if (!arrays_known) read_arrays;
+            w = 2.0*3.141592653589793*gbw_Hz*clock_s/real'(1 << bandwidth);
             if (!tables_known || tables_setting != (diagonal ? {1'b1, feedback} : 3'd0)
                 || tables_bandwidth != bandwidth) build_tables;
+            tables_known = 1'b1;
             tables_setting = diagonal ? {1'b1, feedback} : 3'd0;
             tables_bandwidth = bandwidth;
             if (!diagonal && singular) runaway = 1'b1;

@@ -61,17 +61,22 @@ def _quantities(config: ChipConfig) -> tuple[_Quantity, ...]:
     )
 
 
-def die_named(chip: str, config: ChipConfig) -> Die:
+def die_named(chip: str, config: ChipConfig, seed: int | None = None) -> Die:
     """The chip that a user means: drawn from a design, by name (:data:`~ohmloop.analog.params.PRESETS`) or from a
-    ``.csv`` of parameters, or measured (:func:`read_die`)."""
+    ``.csv`` of parameters, or measured (:func:`read_die`). ``seed`` draws a design anew, instead of its own seed."""
+    def drawn(params: AnalogParams) -> Die:
+        return Die.sample(config, params if seed is None else replace(params, seed=seed))
+
     if chip in PRESETS:
-        return Die.sample(config, PRESETS[chip]())
+        return drawn(PRESETS[chip]())
     path = Path(chip)
     if not path.exists():
         raise InputError(f"chip: must be {', '.join(PRESETS)}, a .csv of parameters, or a measured chip "
                          f"(.npz or folder); there is no {chip!r}")
     if path.suffix == ".csv":
-        return Die.sample(config, AnalogParams.from_file(path))
+        return drawn(AnalogParams.from_file(path))
+    if seed is not None:
+        raise InputError(f"seed: a measured chip is what it is; {path} cannot be drawn anew")
     return read_die(path, config)
 
 

@@ -26,6 +26,9 @@ from ohmloop.errors import InputError, OhmloopError
 
 ENGINES = ("icarus", "verilator")
 
+DPI_ENGINES = ("verilator",)
+"""Simulators that call C functions through DPI-C."""
+
 _TIMESCALE = "1ns/1ps"  # Icarus falls back to whole seconds where the source says nothing
 _TAIL_LINES = 20
 _CANCEL_POLL_S = 0.1
@@ -75,18 +78,19 @@ class _Build:
     sources: tuple[Path, ...]
     toplevel: str
     parameters: Mapping[str, int | float | str]
+    defines: tuple[str, ...]
     public: Mapping[str, Sequence[str]]
     waivers: Path | None
     waves: bool
 
     def key(self, env: Mapping[str, str]) -> str:
-        described = [self.engine, str(self.tool), self.toplevel, sorted(self.parameters.items()), self.waves,
-                     {module: list(names) for module, names in self.public.items()}, _FLAGS[self.engine]]
+        described = [self.engine, str(self.tool), self.toplevel, sorted(self.parameters.items()), self.defines,
+                     self.waves, {module: list(names) for module, names in self.public.items()}, _FLAGS[self.engine]]
         parts: list[str | bytes | Path] = [json.dumps(described), *self.sources]
         if self.waivers is not None:
             parts.append(self.waivers)
         if self.engine == "verilator":
-            parts += [env["MAKEFLAGS"], _processor(), Path(__file__)]
+            parts += [env["MAKEFLAGS"], processor(), Path(__file__)]
         return digest(*parts)
 
     def arguments(self, folder: Path) -> dict[str, Any]:
@@ -105,6 +109,7 @@ class _Build:
             "sim_build": str(folder),
             "verilog_sources": [str(path) for path in files],
             "parameters": dict(self.parameters),
+            "defines": list(self.defines),
             "compile_args": flags,
             "timescale": _TIMESCALE,
             "waves": self.waves and self.engine == "icarus",
@@ -128,6 +133,7 @@ def run_bench(
     test_module: str,
     work: Path,
     parameters: Mapping[str, int | float | str] | None = None,
+    defines: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
     plusargs: Sequence[str] = (),
     waves: bool = False,
@@ -154,6 +160,8 @@ def run_bench(
         Folder for builds, logs and results; made if missing, and safe to share between processes.
     parameters
         Parameters of the top module.
+    defines
+        Names that the preprocessor of the simulator knows.
     env
         Environment variables for the bench, on top of this process's. The random seed of cocotb is 1 unless
         ``COCOTB_RANDOM_SEED`` says otherwise.
@@ -198,7 +206,7 @@ def run_bench(
             raise InputError(f"source must be a file that exists, not {path}")
     if engine == "verilator" and any(re.search(r"\s", str(path)) for path in [work.resolve(), *sources]):
         raise InputError(f"work and sources must have no spaces in their paths for verilator, not {work.resolve()}")
-    build = _Build(engine, find(engine), sources, toplevel, parameters or {}, public or {},
+    build = _Build(engine, find(engine), sources, toplevel, parameters or {}, tuple(defines), public or {},
                    waivers.resolve() if waivers else None, waves)
     environment = _environment(env or {}, python_path)
     work = work.resolve()
@@ -323,7 +331,7 @@ def _environment(extra: Mapping[str, str], python_path: Sequence[Path]) -> dict[
     return env | dict(extra)
 
 
-def _processor() -> str:
+def processor() -> str:
     """What ``-march=native`` depends on: a build folder may travel to another machine."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -4,7 +4,13 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from ohmloop.errors import OhmloopError
+
 Result = TypeVar("Result")
+
+
+class EngineError(OhmloopError):
+    """The chip refused an access or did not come to an end."""
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from ohmloop.analog.cells import Die
-from ohmloop.engines.cosim import run_bench, waves_of
-from ohmloop.engines.operations import Operation, Result, Script, drive
+from ohmloop.engines.cosim import DPI_ENGINES, run_bench, waves_of
+from ohmloop.engines.operations import EngineError, Operation, Result, Script, drive
 from ohmloop.engines.trace import Trace
-from ohmloop.errors import InputError, OhmloopError
+from ohmloop.errors import InputError
 from ohmloop_hdl.config import ChipConfig
-from ohmloop_hdl.verilog import MACRO_SHELL, MACRO_SOURCES, TOP, WAIVERS, write_project
+from ohmloop_hdl.verilog import MACRO_SHELL, MACRO_SOURCES, TOP, WAIVERS, macro_build, write_project
 
 SOCKET_VARIABLE = "OHMLOOP_SOCKET"
 """Environment variable that tells the bench where its operations come from."""
@@ -46,17 +46,13 @@ def builds_folder() -> Path:
     return Path(os.environ.get(BUILDS_VARIABLE, "build/cosim"))
 
 
-class SimulatorError(OhmloopError):
-    """The simulated chip refused an access or did not come to an end."""
-
-
 class SimulatorEngine:
     """A chip in a simulator that runs in a process of its own; operations go to it one by one.
 
     The simulation is the generated Verilog around the real-number macro, driven through AXI4-Lite; nothing analogue is
-    computed in Python unless ``body`` asks for it. Simulated time stands still between operations. Use as a context
-    manager: leaving it ends the simulation, checks that the passive checkers saw nothing, and raises what went wrong
-    inside.
+    computed in Python unless ``body`` asks for it. On Verilator the arithmetic of the macro is in C. Simulated time stands
+    still between operations. Use as a context manager: leaving it ends the simulation, checks that the passive checkers
+    saw nothing, and raises what went wrong inside.
 
     Parameters
     ----------
@@ -69,7 +65,8 @@ class SimulatorEngine:
     waves : bool
         Record a waveform, :attr:`waveform` after the end.
     macro : Path, optional
-        SystemVerilog body in place of the real-number macro; it loads the file that the die writes.
+        SystemVerilog body in place of the real-number macro; it loads the file that the die writes. The real-number
+        macro itself, given here, does its arithmetic in SystemVerilog everywhere.
     body : str, optional
         A Python body in its place, one of :data:`BODIES`: the same numpy macro that the golden machine has, or ngspice.
     effective_codes : np.ndarray, optional
@@ -137,9 +134,9 @@ class SimulatorEngine:
             answer = self._connection.recv()
         except (EOFError, OSError):
             self._thread.join()
-            raise self._failure or SimulatorError(f"the simulation on {self.name} ended before its time") from None
+            raise self._failure or EngineError(f"the simulation on {self.name} ended before its time") from None
         if isinstance(answer, str):
-            raise SimulatorError(f"{self.name}: {answer}")
+            raise EngineError(f"{self.name}: {answer}")
         return answer
 
     def _simulate(self):
@@ -148,6 +145,7 @@ class SimulatorEngine:
             macro_file = self.die.write_file(self._folder / "macro.hex", self.effective_codes)
             sources = {path.name: path for path in write_project(self.die.config, self._folder / "verilog")}
             environment, public = {SOCKET_VARIABLE: str(address)}, VIOLATIONS
+            build = macro_build(dpi=self.name in DPI_ENGINES and self.body is None and self.macro is None)
             if self.body is not None:
                 sources[MACRO_SOURCES[0]] = sources[MACRO_SHELL]
                 die_file = self._folder / "die.pickle"
@@ -158,7 +156,8 @@ class SimulatorEngine:
                 sources[MACRO_SOURCES[0]] = self.macro
             results = run_bench(
                 self.name,
-                sources=[sources[name] for name in (*MACRO_SOURCES, f"{TOP}.v")],
+                sources=[sources[name] for name in (*build.sources, f"{TOP}.v")],
+                defines=build.defines,
                 toplevel=TOP,
                 test_module="ohmloop.engines.simulator_bench",
                 work=self.work,

@@ -5,6 +5,7 @@ import numpy as np
 from ohmloop.analog.body import MacroBody
 from ohmloop.golden import cycles
 from ohmloop.golden.convert import corrected_codes, input_codes, measured_offsets, result_codes, result_mantissas
+from ohmloop.golden.record import Closing
 from ohmloop.golden.run import Clock, Result, Scan, Trapped
 from ohmloop.golden.settings import Settings
 from ohmloop.golden.state import State
@@ -85,21 +86,32 @@ class LoopModel:
         self.macro.set_bandwidth(settings.bandwidth)
         while True:
             prepare = cycles.prepare_cycles(settings.dead, settings.autozero)
+            prepared = self.clock.run.cycles - hidden
             self.clock.spend(Phase.PREPARE, max(0, prepare - hidden))
             hidden = 0
             self.macro.autozero()
             self.macro.close(self.multiply, dac, settings.drive_range, settings.feedback)
             self.events[Event.LOOP_CLOSED] += 1
+            closing = self._note_closing(prepared, dac)
             before = self._closed_clocks()
             try:
                 codes = self._attempt()
             finally:
                 self.macro.open()
                 self.events[Event(Event.CLOSED_CLOCK_0 + settings.bandwidth)] += self._closed_clocks() - before
+                closing.opened = self.clock.run.cycles
             if codes is not None:
                 return codes
             self.events[Event.CLIPPED] += 1
             self._range_up()
+
+    def _note_closing(self, prepared: int, dac: np.ndarray) -> Closing:
+        run, settings = self.clock.run, self.settings
+        closing = Closing(prepared, run.cycles, self.multiply, dac, settings.drive_range, settings.feedback,
+                          settings.bandwidth, len(run.scans))
+        if run.record is not None:
+            run.record.closings.append(closing)
+        return closing
 
     def _closed_clocks(self) -> int:
         phases = self.clock.run.phases

@@ -7,6 +7,7 @@ from ohmloop.errors import NotSolvedError
 from ohmloop.golden import cycles, stream
 from ohmloop.golden.arrays import program_arrays
 from ohmloop.golden.loop import LoopModel
+from ohmloop.golden.record import Record
 from ohmloop.golden.run import Clock, Result, Retired, Run, Trapped
 from ohmloop.golden.settings import Settings
 from ohmloop.golden.state import State
@@ -30,15 +31,22 @@ class Machine(State):
         The same as the macro's.
     macro : MacroBody
         A die of its own: its noise and its arrays have a history.
+    record : bool
+        Runs note what happens in which clock (:mod:`ohmloop.golden.record`).
 
     Its members are those of :class:`ohmloop.golden.state.State`, and ``settings``. A program that takes beats from a
     stream needs them in ``source`` before it runs.
     """
 
-    def __init__(self, config: ChipConfig, macro: MacroBody):
+    def __init__(self, config: ChipConfig, macro: MacroBody, *, record: bool = False):
         super().__init__(config)
-        self.macro = macro
+        self.macro, self.record = macro, record
         self.settings = Settings.reset(config)
+        self._wipe_arrays()
+
+    def zeroize(self) -> None:
+        """Overwrite every memory and both arrays, as reset does; settings stay."""
+        super().__init__(self.config)
         self._wipe_arrays()
 
     def run(self, entry: int = 0) -> Run:
@@ -47,7 +55,7 @@ class Machine(State):
         Errors: :class:`NotSolvedError` for a program that is not at its end after :data:`RUN_LIMIT_CLOCKS`, or that
         waits for a beat that is not in ``source``.
         """
-        run = Run(pc=entry)
+        run = Run(pc=entry, record=Record() if self.record else None)
         self.running = run
         self._clock = Clock(run, self.settings.watchdog)
         try:
@@ -69,8 +77,13 @@ class Machine(State):
 
     def _wipe_arrays(self) -> None:
         """Zeros in both arrays, as reset leaves them; cells that cannot hold one are counted and mapped."""
+        self.wiped = Run()
+        """What the last wipe did: its events count."""
+        # The vector unit clears its sums by an AXPY of zeros into v0.
+        n = self.config.size
+        self.wiped.events.update({Event.MULTIPLIED: n, Event.VECTOR_READ: 2 * n, Event.VECTOR_WRITTEN: n})
         try:
-            program_arrays(self, self.macro, self.settings, Clock(Run(), 0))
+            program_arrays(self, self.macro, self.settings, Clock(self.wiped, 0))
         except Trapped:
             pass  # more bad cells than the limit at reset, which a wipe does not ask about
         self.valid_codes = self.valid_arrays = False

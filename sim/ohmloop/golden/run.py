@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ohmloop.golden import cycles
+from ohmloop.golden.record import Record, RecordedEvents
 from ohmloop_hdl.events import Event, Phase
 from ohmloop_hdl.sequencer.traps import TrapCause
 
@@ -50,7 +51,8 @@ class Retired:
 class Run:
     """What a run did: how it stopped, and everything that the chip's trace and registers must show.
 
-    ``events`` are exact unless the last instruction was stopped by the parity or the watchdog trap.
+    ``events`` are exact unless the last instruction was stopped by the parity or the watchdog trap. ``record``, where
+    one is given, gets everything with its clock.
     """
 
     trap: TrapCause = TrapCause.NONE
@@ -60,11 +62,22 @@ class Run:
     events: Counter[Event] = field(default_factory=Counter)
     scans: list[Scan] = field(default_factory=list)
     retired: list[Retired] = field(default_factory=list)
+    record: Record | None = None
+
+    def __post_init__(self):
+        if self.record is not None:
+            self.events = RecordedEvents(self.record)
 
     @property
     def cycles(self) -> int:
         """Clocks from start to halt, waits for streams left out."""
         return self.phases.total()
+
+    def spend(self, phase: Phase, clocks: int) -> None:
+        """Let clocks pass in a phase."""
+        self.phases[phase] += clocks
+        if self.record is not None:
+            self.record.spent(phase, clocks)
 
 
 class Trapped(Exception):
@@ -93,7 +106,7 @@ class Clock:
 
     def issue(self) -> None:
         """Fetch and decode the next instruction."""
-        self.run.phases[Phase.ISSUE] += cycles.ISSUE
+        self.run.spend(Phase.ISSUE, cycles.ISSUE)
         self.run.events[Event.FETCHED] += 1
         self.spent = cycles.ISSUE
 
@@ -101,9 +114,9 @@ class Clock:
         """Let clocks pass; in one that is not ``safe`` the watchdog may trap."""
         last = max(self.limit, self.spent + 1)
         if self.limit and not safe and last <= self.spent + clocks:
-            self.run.phases[phase] += last - self.spent
+            self.run.spend(phase, last - self.spent)
             raise Trapped(TrapCause.WATCHDOG)
-        self.run.phases[phase] += clocks
+        self.run.spend(phase, clocks)
         self.spent += clocks
 
     def fault(self, phase: Phase, clocks: int, cause: TrapCause) -> Trapped:

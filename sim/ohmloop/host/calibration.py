@@ -23,7 +23,7 @@ from ohmloop.engines.operations import Script
 from ohmloop.errors import NotSolvedError
 from ohmloop.golden.assembler import assemble
 from ohmloop.golden.settings import Settings
-from ohmloop.host.device import Device
+from ohmloop.host.driver import Driver
 from ohmloop.host.system import settings_of
 from ohmloop.plan.planner import plan_system
 from ohmloop.plan.scaling import Plan
@@ -64,35 +64,35 @@ class Corrections:
         """As after reset: no offset, gains of one."""
         return cls(np.zeros(config.size, dtype=np.int64), np.full(config.adcs, 1 << GAIN_FRACTION, dtype=np.int64))
 
-    def load(self, device: Device) -> Script[None]:
+    def load(self, driver: Driver) -> Script[None]:
         """Put them into the chip."""
-        yield from device.load_correction(self.offsets, self.gains)
+        yield from driver.load_correction(self.offsets, self.gains)
 
 
-def calibrate(device: Device, plan: Plan, params: AnalogParams, seed: int = 1) -> Script[Corrections]:
+def calibrate(driver: Driver, plan: Plan, params: AnalogParams, seed: int = 1) -> Script[Corrections]:
     """Measure gains, then offsets with the plan's matrix, and load both; the arrays hold the plan's codes at the end.
 
     ``params``: design figures that the waiting times are planned from; ``seed`` draws the small drives.
 
     Errors: :class:`NotSolvedError` when a measurement traps, or a gain is beyond what the correction can hold.
     """
-    gains = yield from measure_gains(device, params)
-    offsets = yield from measure_offsets(device, plan, seed)
+    gains = yield from measure_gains(driver, params)
+    offsets = yield from measure_offsets(driver, plan, seed)
     found = Corrections(offsets, gains)
-    yield from found.load(device)
+    yield from found.load(driver)
     return found
 
 
-def measure_gains(device: Device, params: AnalogParams) -> Script[np.ndarray]:
+def measure_gains(driver: Driver, params: AnalogParams) -> Script[np.ndarray]:
     """Gains (adcs,) UQ1.15 that make all converters read what the drives say."""
-    config = device.config
-    settings = yield from _prepare(device, plan_system(np.eye(config.size), config, params))
+    config = driver.config
+    settings = yield from _prepare(driver, plan_system(np.eye(config.size), config, params))
     half = 1 << config.dac_bits - 1
     drives = np.unique(np.linspace(0.56 * half, 0.78 * half, GAIN_DRIVES).astype(np.int64))
     read = np.zeros(config.size)
     for drive in drives:
         for sign in (1, -1):
-            read += sign / 2 * (yield from _codes(device, settings, sign * np.full(config.size, drive)))
+            read += sign / 2 * (yield from _codes(driver, settings, sign * np.full(config.size, drive)))
     per_converter = read.reshape(config.adcs, config.mux_steps).mean(axis=1)
     wanted = drives.sum() * 2.0 ** (config.adc_bits - config.dac_bits)
     with np.errstate(divide="ignore"):
@@ -103,10 +103,10 @@ def measure_gains(device: Device, params: AnalogParams) -> Script[np.ndarray]:
     return gains.astype(np.int64)
 
 
-def measure_offsets(device: Device, plan: Plan, seed: int = 1) -> Script[np.ndarray]:
+def measure_offsets(driver: Driver, plan: Plan, seed: int = 1) -> Script[np.ndarray]:
     """Offsets (N,) in 1/16 LSB of the outputs with the plan's matrix in the arrays."""
-    config, rng = device.config, np.random.default_rng(seed)
-    settings = replace((yield from _prepare(device, plan)), drive_range=OFFSET_RANGE)
+    config, rng = driver.config, np.random.default_rng(seed)
+    settings = replace((yield from _prepare(driver, plan)), drive_range=OFFSET_RANGE)
     used = np.arange(config.size) < plan.n
     # Small drives: outputs move by some codes, and stay in range even where the inverse is large.
     largest = max(2, (1 << config.dac_bits - 1) >> 2)
@@ -114,34 +114,34 @@ def measure_offsets(device: Device, plan: Plan, seed: int = 1) -> Script[np.ndar
     for _ in range(OFFSET_DRIVES):
         drive = np.where(used, rng.integers(-largest, largest + 1, config.size), 0)
         for sign in (1, -1):
-            total += (yield from _codes(device, settings, sign * drive)) / 2
+            total += (yield from _codes(driver, settings, sign * drive)) / 2
     limit = (1 << OFFSET_BITS - 1) - 1
     return np.clip(np.rint(total / OFFSET_DRIVES * (1 << OFFSET_FRACTION)), -limit, limit).astype(np.int64)
 
 
-def _prepare(device: Device, plan: Plan) -> Script[Settings]:
+def _prepare(driver: Driver, plan: Plan) -> Script[Settings]:
     """A plan's matrix in the arrays, nothing corrected; the settings it runs with."""
-    settings = settings_of(plan, device.config)
-    yield from device.ready()
-    yield from device.configure(settings)
-    yield from Corrections.none(device.config).load(device)
-    yield from device.load_program(assemble(_PROGRAM))
-    yield from device.load_codes(np.asarray(plan.codes))
-    yield from _run(device, _PROGRAM_ARRAYS)
+    settings = settings_of(plan, driver.config)
+    yield from driver.ready()
+    yield from driver.configure(settings)
+    yield from Corrections.none(driver.config).load(driver)
+    yield from driver.load_program(assemble(_PROGRAM))
+    yield from driver.load_codes(np.asarray(plan.codes))
+    yield from _run(driver, _PROGRAM_ARRAYS)
     return settings
 
 
-def _codes(device: Device, settings: Settings, drive: np.ndarray) -> Script[np.ndarray]:
+def _codes(driver: Driver, settings: Settings, drive: np.ndarray) -> Script[np.ndarray]:
     """Codes (N,) that INV makes of a drive (N,) in DAC codes."""
     # Again each time: ranges move by themselves.
-    yield from device.configure(settings)
-    yield from device.load_vector(DRIVE, drive << MANTISSA_BITS - device.config.dac_bits, 0)
-    yield from _run(device, _MEASURE)
-    mantissas, _ = yield from device.read_vector(READING)
-    return (mantissas >> MANTISSA_BITS - device.config.adc_bits).astype(float)
+    yield from driver.configure(settings)
+    yield from driver.load_vector(DRIVE, drive << MANTISSA_BITS - driver.config.dac_bits, 0)
+    yield from _run(driver, _MEASURE)
+    mantissas, _ = yield from driver.read_vector(READING)
+    return (mantissas >> MANTISSA_BITS - driver.config.adc_bits).astype(float)
 
 
-def _run(device: Device, entry: int) -> Script[None]:
-    status = yield from device.run(entry)
+def _run(driver: Driver, entry: int) -> Script[None]:
+    status = yield from driver.run(entry)
     if status.trap is not TrapCause.NONE:
         raise NotSolvedError(f"calibration: the chip trapped: {status.trap.name.lower()}")

@@ -1,205 +1,235 @@
-"""The driver: what to read and write, in what order, to make the chip do something."""
+"""A chip to work with: an engine, the driver, and what of a system is in the chip now."""
 
-from dataclasses import asdict, dataclass
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
 
 import numpy as np
+from scipy.sparse.linalg import LinearOperator
 
-from ohmloop.engines.operations import Read, Script, WaitHalt, Write
+from ohmloop.analog.cells import Die
+from ohmloop.analog.measured import die_named
+from ohmloop.engines.named import engine_named
+from ohmloop.engines.operations import Script
 from ohmloop.errors import InputError, NotSolvedError
-from ohmloop.golden.machine import RUN_LIMIT_CLOCKS
-from ohmloop.golden.settings import SETTING_FIELDS, Settings
-from ohmloop.golden.stream import signed
-from ohmloop.golden.vector import Scalar
-from ohmloop_hdl.config import ChipConfig
+from ohmloop.golden.assembler import assemble
+from ohmloop.host.driver import Driver, Status
+from ohmloop.host.job import RESULT, SOURCE, Job, Outcome, job_script
+from ohmloop.host.system import answer, iterative_job, settings_of
+from ohmloop.plan.planner import plan_preconditioner
+from ohmloop.plan.scaling import Plan, scale_rhs, unscale
+from ohmloop_hdl.config import ChipConfig, config_named
 from ohmloop_hdl.events import Event
-from ohmloop_hdl.fixed import ELEMENT_BITS, EXPONENT_BITS, GAIN_BITS, MANTISSA_BITS, OFFSET_BITS, SCALARS, VECTORS
-from ohmloop_hdl.host.map import AddressMap, address_map
-from ohmloop_hdl.isa import PROGRAM_WORDS
 from ohmloop_hdl.sequencer.traps import TrapCause
 
+PROGRAM = assemble(f"""
+        PROG
+        HALT 0
+        INV  v{RESULT}, v{SOURCE}
+        HALT 0
+""")
+PROGRAM_ARRAYS, INVERT = 0, 2
+"""Where the parts of :data:`PROGRAM` begin."""
 
-@dataclass(frozen=True)
-class Status:
-    """How a run ended: trap cause, halt code, program counter, clocks, bad cells of the last PROG or SCRUB, rows that
-    the last SCRUB wrote again."""
+REFINEMENTS_MAX = 20
+"""Corrections in float64 after which a solution is given up."""
 
-    trap: TrapCause
-    halt_code: int
-    pc: int
-    cycles: int
-    bad_cells: int
-    repairs: int
+TRAPS = {
+    TrapCause.CLIP: "an amplifier reaches its rail at every drive range",
+    TrapCause.SETTLE: "the loop does not settle in time",
+    TrapCause.VERIFY: "cells do not read back as written",
+}
+"""Traps that a matrix or a chip can cause, in words."""
+
+
+class TrapError(NotSolvedError):
+    """A program ended in a trap; ``cause`` says which."""
+
+    def __init__(self, cause: TrapCause):
+        super().__init__(cause)
+        self.cause = cause
+
+    def __str__(self) -> str:
+        return f"the chip trapped {self.cause.name.lower()}: {TRAPS.get(self.cause, 'see the status registers')}"
+
+
+@dataclass
+class Counters:
+    """What was asked of a chip: closings of the loop, times that its arrays were written, clocks of all programs."""
+
+    analogue_solves: int = 0
+    reprogrammings: int = 0
+    clock_cycles: int = 0
+    events: Counter[Event] = field(default_factory=Counter)
+    """What the chip counted, modulo 2^32 between two looks."""
 
 
 class Device:
-    """Driver of one chip, as scripts of bus operations (:mod:`ohmloop.engines.operations`).
+    """One chip on one engine. Use as a context manager, or :meth:`close` it.
 
     Parameters
     ----------
-    config : ChipConfig
-        What the chip must say that it is.
+    config : str or ChipConfig
+        Configuration, by name or itself.
+    engine : str
+        One of :data:`ohmloop.engines.named.ENGINES`.
+    chip : str or Die
+        The analogue chip: a design or a measured chip by name (:func:`ohmloop.analog.measured.die_named`), or itself.
+    seed : int, optional
+        Draws the mismatch of the chip anew, for a chip given by the name of a design.
+    work : Path, optional
+        Folder for builds of simulators.
+
+    ``counters`` says what was asked of it. Errors: :class:`InputError` for names that are none, ``ToolMissing`` for an
+    engine that is not installed, :class:`TrapError` when the chip traps.
+
+    Worked example::
+
+        with Device("chip64", engine="rtl") as device:
+            device.program(A)
+            x = device.solve(b)
     """
 
-    def __init__(self, config: ChipConfig):
-        self.config = config
-        self.map: AddressMap = address_map(config)
+    def __init__(self, config: str | ChipConfig = "chip64", engine: str = "model", chip: str | Die = "reference", *,
+                 seed: int | None = None, work: Path | None = None):
+        self.config = config_named(config) if isinstance(config, str) else config
+        self.die = die_named(chip, self.config, seed) if isinstance(chip, str) else chip
+        if self.die.config != self.config:
+            raise InputError(f"chip: made for {self.die.config.name}, not for {self.config.name}")
+        self.params = self.die.params
+        self.driver = Driver(self.config)
+        self.plan: Plan | None = None
+        """What was loaded last."""
+        self._matrix: np.ndarray | None = None
+        self._holds = False  # the chip has the plan and PROGRAM in its memories
+        self._counters = Counters()
+        self._stack = ExitStack()
+        self.engine = self._stack.enter_context(engine_named(engine, self.die, work))
+        try:
+            self.engine.execute(self.driver.identify())
+            self.engine.execute(self.driver.ready())
+            self._seen = self.engine.execute(self.driver.read_events())
+        except BaseException:
+            self._stack.close()
+            raise
 
-    def identify(self) -> Script[None]:
-        """Check that an Ohmloop chip of the wanted configuration answers; ``NotSolvedError`` says what answered."""
-        names = ("ID", "CAPS0", "CAPS1", "CAPS2")
-        for name in names:
-            (word,) = yield Read(self.map.registers[name])
-            wanted = sum(f.reset << f.low for f in self.map.fields.values() if f.register == name)
-            if word != wanted:
-                raise NotSolvedError(f"register {name} of the chip reads {word:#010x}, configuration "
-                                     f"{self.config.name} wants {wanted:#010x}")
+    def __enter__(self) -> "Device":
+        return self
 
-    def ready(self) -> Script[None]:
-        """Wait until the chip has wiped itself, as it does out of reset."""
-        wiped = self.map.fields["INTR_STATE.wiped"].mask
-        (status,) = yield Read(self.map.registers["STATUS"])
-        if status & self.map.fields["STATUS.busy"].mask:
-            yield Write(self.map.registers["INTR_ENABLE"], (wiped,))
-            yield WaitHalt(RUN_LIMIT_CLOCKS)
-        yield Write(self.map.registers["INTR_STATE"], (wiped,))
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+        self._stack.__exit__(kind, error, trace)
 
-    def zeroize(self) -> Script[None]:
-        """Overwrite every memory and both arrays, and wait until it is done."""
-        yield from self.ready()
-        yield Write(self.map.registers["CONTROL"], (self.map.fields["CONTROL.zeroize"].mask,))
-        yield from self.ready()
+    def close(self) -> None:
+        """End the engine."""
+        self._stack.close()
 
-    def configure(self, settings: Settings) -> Script[None]:
-        """Write every configuration register."""
-        words: dict[int, int] = {}
-        for name, value in asdict(settings).items():
-            field = self.map.fields[SETTING_FIELDS[name]]
-            if not 0 <= value < 1 << field.width:
-                raise InputError(f"{name} must be 0 to {(1 << field.width) - 1}, not {value}")
-            words[field.address] = words.get(field.address, 0) | value << field.low
-        for address, word in words.items():
-            yield Write(address, (word,))
+    @property
+    def counters(self) -> Counters:
+        """What was asked of the chip so far."""
+        now = self.engine.execute(self.driver.read_events())
+        self._counters.events.update({event: (now[event] - self._seen[event]) % (1 << 32) for event in Event})
+        self._seen = now
+        return self._counters
 
-    def load_program(self, words: list[int], entry: int = 0) -> Script[None]:
-        """Put instruction words into program memory from ``entry`` on."""
-        if not 0 <= entry <= PROGRAM_WORDS - len(words):
-            raise InputError(f"program: {len(words)} words from {entry} on, the memory has {PROGRAM_WORDS}")
-        yield Write(self.map.windows["PROGRAM"].address + 4 * entry, tuple(words))
+    def program(self, matrix: np.ndarray) -> Plan:
+        """Plan A (n, n), n <= N, as a preconditioner, and write it into the arrays."""
+        plan = plan_preconditioner(matrix, self.config, self.params)
+        self.load(plan)
+        self._matrix = np.asarray(matrix, dtype=np.float64)
+        return plan
 
-    def load_codes(self, codes: np.ndarray) -> Script[None]:
-        """Put N x N signed cell codes into the code memory."""
-        bits = 32 // self.config.codes_per_word
-        checked = _integers("codes", codes, (self.config.size, self.config.size), self.config.cell_bits + 1)
-        yield Write(self.map.windows["CODES"].address, _pack(checked, bits))
+    def load(self, plan: Plan) -> None:
+        """Write a plan into the arrays; nothing happens when they hold it."""
+        if self.plan is plan and self._holds:
+            return
+        if self.plan is not plan:
+            self._matrix = None
+        self.plan = plan
 
-    def load_vector(self, vector: int, mantissas: np.ndarray, exponent: int) -> Script[None]:
-        """Put N signed mantissas and an exponent into a vector register."""
-        _number("vector", vector, VECTORS)
-        checked = _integers(f"mantissas of v{vector}", mantissas, (self.config.size,), MANTISSA_BITS)
-        scale = _integers(f"exponent of v{vector}", exponent, (), EXPONENT_BITS)
-        yield Write(self._mantissas(vector), _pack(checked, 32))
-        yield Write(self.map.windows["EXPONENTS"].address + 4 * vector, _pack(scale, 32))
+        def script() -> Script[Status]:
+            yield from self.driver.configure(settings_of(plan, self.config))
+            if not self._holds:
+                yield from self.driver.load_program(PROGRAM)
+            yield from self.driver.load_codes(plan.codes)
+            return (yield from self.driver.run(PROGRAM_ARRAYS))
 
-    def read_vector(self, vector: int) -> Script[tuple[np.ndarray, int]]:
-        """Mantissas (N,) and exponent of a vector register."""
-        mantissas = yield Read(self._mantissas(vector), self.config.size)
-        (exponent,) = yield Read(self.map.windows["EXPONENTS"].address + 4 * vector)
-        return _signed(mantissas), int(_signed([exponent])[0])
+        status = self.engine.execute(script())
+        self._holds = True
+        self._counters.reprogrammings += 1
+        self._finish(status)
 
-    def load_scalar(self, scalar: int, value: Scalar) -> Script[None]:
-        """Put a mantissa and an exponent into a scalar register."""
-        _number("scalar", scalar, SCALARS)
-        mantissa = _integers(f"mantissa of k{scalar}", value.mantissa, (), ELEMENT_BITS)
-        exponent = _integers(f"exponent of k{scalar}", value.exponent, (), EXPONENT_BITS)
-        for window, number in (("SCALAR_MANTISSAS", mantissa), ("SCALAR_EXPONENTS", exponent)):
-            yield Write(self.map.windows[window].address + 4 * scalar, _pack(number, 32))
+    def invert(self, v: np.ndarray) -> np.ndarray:
+        """About A^-1 v, (n,) float64: one analogue solve."""
+        if self.plan is None:
+            raise InputError("invert: no plan is loaded")
+        self.load(self.plan)
+        v = np.asarray(v, dtype=np.float64)
+        if v.shape != (self.plan.n,):
+            raise InputError(f"invert: the vector must have shape {(self.plan.n,)}, not {v.shape}")
+        if not v.any():
+            return np.zeros(self.plan.n)
+        rhs = scale_rhs(v, self.config)
 
-    def read_scalar(self, scalar: int) -> Script[Scalar]:
-        """Mantissa and exponent of a scalar register."""
-        (mantissa,) = yield Read(self.map.windows["SCALAR_MANTISSAS"].address + 4 * scalar)
-        (exponent,) = yield Read(self.map.windows["SCALAR_EXPONENTS"].address + 4 * scalar)
-        return Scalar(signed(mantissa, ELEMENT_BITS), signed(exponent, EXPONENT_BITS))
+        def script() -> Script[tuple[Status, tuple[np.ndarray, int]]]:
+            yield from self.driver.load_vector(SOURCE, rhs.mantissas, rhs.exponent)
+            status = yield from self.driver.run(INVERT)
+            return status, (yield from self.driver.read_vector(RESULT))
 
-    def load_slot(self, slot: int, elements: np.ndarray) -> Script[None]:
-        """Put N x N signed elements Q1.23 into a matrix slot."""
-        _number("slot", slot, self.config.slots)
-        checked = _integers(f"elements of m{slot}", elements, (self.config.size, self.config.size), ELEMENT_BITS)
-        place = self.map.windows["SLOTS"].address + 4 * slot * self.config.size ** 2
-        yield Write(place, _pack(checked, 32))
+        status, found = self.engine.execute(script())
+        self._counters.analogue_solves += 1
+        self._finish(status)
+        return unscale(self.plan, rhs, *found)
 
-    def load_correction(self, offsets: np.ndarray, gains: np.ndarray) -> Script[None]:
-        """Put N offsets in 1/16 LSB and a gain UQ1.15 a converter into the correction memory."""
-        checked = _integers("offsets", offsets, (self.config.size,), OFFSET_BITS)
-        # One bit more: gains have no sign.
-        positive = _integers("gains", gains, (self.config.adcs,), GAIN_BITS + 1, low=0)
-        yield Write(self.map.windows["OFFSETS"].address, _pack(checked, 32))
-        yield Write(self.map.windows["GAINS"].address, _pack(positive, 32))
+    def run(self, job: Job) -> Outcome:
+        """Run a whole program with everything it works on; it writes the arrays once, and closes the loop as often as
+        the events say."""
+        self._holds = False
+        outcome = self.engine.execute(job_script(self.config, job))
+        self._counters.reprogrammings += 1
+        self._counters.clock_cycles += outcome.status.cycles
+        return outcome
 
-    def read_offsets(self) -> Script[np.ndarray]:
-        """N offsets in 1/16 LSB."""
-        words = yield Read(self.map.windows["OFFSETS"].address, self.config.size)
-        return _signed(words)
+    def solve(self, b: np.ndarray, tol: float = 1e-10, program: str = "gcr") -> np.ndarray:
+        """x (n,) with ||b - A x|| <= ``tol`` ||b|| for the matrix that :meth:`program` was given.
 
-    def read_events(self) -> Script[dict[Event, int]]:
-        """Event counters; they wrap at 2^32."""
-        words = yield Read(self.map.registers[f"EVENT_{Event(0).name}"], len(Event))
-        return dict(zip(Event, words, strict=True))
+        The chip runs ``program``, by itself to 2^-24; the host computes b - A x in float64 and gives it what is left.
+        """
+        if self._matrix is None or self.plan is None:
+            raise InputError("solve: no matrix is programmed")
+        matrix, plan = self._matrix, self.plan
+        b = np.asarray(b, dtype=np.float64)
+        x, r, size = np.zeros(plan.n), b, np.linalg.norm(b)
+        for _ in range(REFINEMENTS_MAX):
+            left = np.linalg.norm(r)
+            if left <= tol * size:
+                break
+            rhs = scale_rhs(r, self.config)
+            found = answer(plan, rhs, self.run(iterative_job(program, plan, matrix, rhs, self.config)))
+            better = b - matrix @ (x + found.x)
+            if not np.linalg.norm(better) < 0.5 * left:
+                raise NotSolvedError(f"{program}: stagnates at a relative residual of {left / size:.1e}")
+            x, r = x + found.x, better
+        else:
+            raise NotSolvedError(f"{program}: a relative residual of {np.linalg.norm(r) / size:.1e} after "
+                                 f"{REFINEMENTS_MAX} corrections")
+        return x
 
-    def read_bad_map(self) -> Script[np.ndarray]:
-        """N x N booleans: cells that the last programming could not make read back as written."""
-        window = self.map.windows["BAD_MAP"]
-        words = yield Read(window.address, window.words)
-        bits = np.array(words, dtype="<u4").view(np.uint8).reshape(self.config.size, -1)
-        return np.unpackbits(bits, axis=1, bitorder="little")[:, :self.config.size].astype(bool)
+    def as_linear_operator(self, tol: float | None = None) -> LinearOperator:
+        """The inverse of the programmed matrix for SciPy, (n, n).
 
-    def run(self, entry: int = 0, limit_clocks: int = RUN_LIMIT_CLOCKS) -> Script[Status]:
-        """Run the program at ``entry`` to its end and say how it ended."""
-        done, trap = (self.map.fields[f"INTR_STATE.{name}"] for name in ("done", "trap"))
-        yield Write(done.address, (done.mask | trap.mask,))
-        yield Write(self.map.registers["INTR_ENABLE"], (done.mask | trap.mask,))
-        yield Write(self.map.registers["ENTRY"], (entry,))
-        yield Write(self.map.registers["CONTROL"], (self.map.fields["CONTROL.start"].mask,))
-        yield WaitHalt(limit_clocks)
-        return (yield from self.status())
+        One analogue solve a product, which serves as a preconditioner ``M`` of a flexible method; with ``tol`` solved
+        to that relative residual, which serves as ``OPinv`` of ``eigsh``.
+        """
+        if self.plan is None:
+            raise InputError("as_linear_operator: no matrix is programmed")
+        product = self.invert if tol is None else lambda v: self.solve(v, tol)
+        return LinearOperator((self.plan.n, self.plan.n), dtype=np.float64,  # type: ignore[call-arg]
+                              matvec=lambda v: product(np.asarray(v, dtype=np.float64).reshape(-1)))
 
-    def status(self) -> Script[Status]:
-        """How the last run ended."""
-        (status,) = yield Read(self.map.registers["STATUS"])
-        (cycles,) = yield Read(self.map.registers["CYCLES"])
-        (bad_cells,) = yield Read(self.map.registers["BAD_CELLS"])
-        (repairs,) = yield Read(self.map.registers["REPAIRS"])
-
-        def part(name: str) -> int:
-            field = self.map.fields[f"STATUS.{name}"]
-            return (status & field.mask) >> field.low
-
-        return Status(TrapCause(part("trap")), part("halt_code"), part("pc"), cycles, bad_cells, repairs)
-
-    def _mantissas(self, vector: int) -> int:
-        return self.map.windows["MANTISSAS"].address + 4 * vector * self.config.size
-
-
-def _number(what: str, number: int, count: int) -> None:
-    if not 0 <= number < count:
-        raise InputError(f"{what}: must be 0 to {count - 1}, not {number}")
-
-
-def _integers(what: str, values: object, shape: tuple[int, ...], bits: int, low: int | None = None) -> np.ndarray:
-    """``values`` as integers of a shape, each of so many bits in two's complement and not below ``low``."""
-    array = np.asarray(values)
-    least, most = -(1 << bits - 1) if low is None else low, (1 << bits - 1) - 1
-    if array.shape != shape:
-        raise InputError(f"{what}: shape must be {shape}, not {array.shape}")
-    bad = array[~((least <= array) & (array <= most) & (array == np.rint(array)))]
-    if bad.size:
-        raise InputError(f"{what}: must be integers from {least} to {most}, not {bad.flat[0]}")
-    return array.astype(np.int64).reshape(-1)
-
-
-def _pack(values: np.ndarray, bits: int) -> tuple[int, ...]:
-    """Signed ``values`` of ``bits`` bits, little-endian in 32-bit words."""
-    return tuple(int(word) for word in np.asarray(values).astype(f"<i{bits // 8}").view("<u4"))
-
-
-def _signed(words: list[int]) -> np.ndarray:
-    return np.array(words, dtype=np.uint32).view(np.int32).astype(np.int64)
+    def _finish(self, status: Status) -> None:
+        """Count a run, and raise what stopped it."""
+        self._counters.clock_cycles += status.cycles
+        if status.trap:
+            raise TrapError(status.trap)

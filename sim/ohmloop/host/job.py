@@ -1,18 +1,17 @@
 """A job: one program and everything it works on, as a script for any engine and as a run of the golden machine."""
 
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import numpy as np
 
+from ohmloop.engines.model import ModelEngine
 from ohmloop.engines.operations import Connect, Receive, Script, Send
 from ohmloop.golden.machine import Machine
 from ohmloop.golden.run import Run
 from ohmloop.golden.settings import Settings
-from ohmloop.golden.state import Beat
 from ohmloop.golden.stream import signed
 from ohmloop.golden.vector import Scalar
-from ohmloop.host.device import Device, Status
+from ohmloop.host.driver import Driver, Status
 from ohmloop_hdl.config import ChipConfig
 from ohmloop_hdl.events import Event
 
@@ -87,63 +86,43 @@ class Outcome:
 
 def job_script(config: ChipConfig, job: Job) -> Script[Outcome]:
     """Load everything, run, read back."""
-    device = Device(config)
-    yield from device.identify()
-    yield from device.ready()
-    yield from device.configure(job.settings)
-    yield from device.load_program(job.program)
-    yield from device.load_codes(job.codes)
+    driver = Driver(config)
+    yield from driver.identify()
+    yield from driver.ready()
+    yield from driver.configure(job.settings)
+    yield from driver.load_program(job.program)
+    yield from driver.load_codes(job.codes)
     for slot, elements in job.slots.items():
-        yield from device.load_slot(slot, elements)
+        yield from driver.load_slot(slot, elements)
     for v, (mantissas, exponent) in job.vectors.items():
-        yield from device.load_vector(v, mantissas, exponent)
+        yield from driver.load_vector(v, mantissas, exponent)
     for k, value in job.scalars.items():
-        yield from device.load_scalar(k, value)
-    sent_before = yield from _vectors_sent(device, job)
+        yield from driver.load_scalar(k, value)
+    sent_before = yield from _vectors_sent(driver, job)
     if job.objects:
         yield Connect()
     for words in job.objects:
         yield Send(words)
-    status = yield from device.run()
+    status = yield from driver.run()
     vectors, scalars, objects = {}, {}, []
     for v in job.reads:
-        vectors[v] = yield from device.read_vector(v)
+        vectors[v] = yield from driver.read_vector(v)
     for k in job.scalar_reads:
-        scalars[k] = yield from device.read_scalar(k)
-    for _ in range((yield from _vectors_sent(device, job)) - sent_before):
+        scalars[k] = yield from driver.read_scalar(k)
+    for _ in range((yield from _vectors_sent(driver, job)) - sent_before):
         objects.append(tuple((yield Receive())))
     return Outcome(status, vectors, scalars, tuple(objects))
 
 
-def _vectors_sent(device: Device, job: Job) -> Script[int]:
+def _vectors_sent(driver: Driver, job: Job) -> Script[int]:
     """Vectors that the output stream has carried since reset; not asked for where there are none."""
     if not job.objects:
         return 0
-    events = yield from device.read_events()
-    return events[Event.BEAT_OUT] // (device.config.size + 1)
+    events = yield from driver.read_events()
+    return events[Event.BEAT_OUT] // (driver.config.size + 1)
 
 
 def predict(machine: Machine, job: Job) -> tuple[Outcome, Run]:
     """What the golden machine says that the chip will do with the job."""
-    machine.settings = job.settings.copy()
-    machine.program[:len(job.program)] = job.program
-    machine.codes[:] = job.codes
-    machine.valid_codes = True
-    for slot, elements in job.slots.items():
-        machine.slots[slot], machine.valid_slots[slot] = elements, True
-    for v, (mantissas, exponent) in job.vectors.items():
-        machine.mantissas[v], machine.exponents[v] = mantissas, exponent
-    for k, value in job.scalars.items():
-        machine.scalars[k] = value
-    machine.source.extend((word, place == len(words) - 1) for words in job.objects for place, word in enumerate(words))
-    run = machine.run()
-    status = Status(run.trap, run.halt_code, run.pc, run.cycles, machine.bad_count, machine.repairs)
-    objects, machine.sink = _objects(machine.sink), []
-    return Outcome(
-        status, {v: (machine.mantissas[v].copy(), int(machine.exponents[v])) for v in job.reads},
-        {k: machine.scalars[k] for k in job.scalar_reads}, objects), run
-
-
-def _objects(beats: list[Beat]) -> tuple[Words, ...]:
-    ends = [0, *(place + 1 for place, (_, last) in enumerate(beats) if last)]
-    return tuple(tuple(word for word, _ in beats[start:end]) for start, end in pairwise(ends))
+    engine = ModelEngine(machine)
+    return engine.execute(job_script(machine.config, job)), engine.last_run

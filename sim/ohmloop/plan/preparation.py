@@ -1,9 +1,9 @@
 """Ways to make a matrix ready for the arrays, exact on the host: scale it, match rows to columns, flip signs.
 
-Cells hold few bits of the largest entry, so rows and columns of like size round best; and a loop wants its eigenvalues in
-the right half plane, so large entries belong on the diagonal, with a positive sign. All of these keep the solution: they
-are a permutation and two diagonals on each side (:mod:`ohmloop.plan.loop`), never rounded, not even to powers of two,
-which can double a condition number.
+Cells hold few bits of the largest entry, so rows and columns of like size round best; and a loop wants its eigenvalues
+in the right half plane, so large entries belong on the diagonal, with a positive sign. All of these keep the solution:
+they are a permutation and a diagonal on each side (:mod:`ohmloop.plan.loop`), never rounded, not even to powers of
+two, which can double a condition number.
 
 ======== =============================================================================================================
 scale    Ruiz: every row and column is divided by the root of its norm until all norms are one; a symmetric matrix

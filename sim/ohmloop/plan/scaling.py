@@ -160,9 +160,12 @@ def best_full_scale(values: np.ndarray, lowest: int, highest: int) -> int:
 
     ``values``: any shape, not all zero.
     """
-    exact, _ = _to_unit(values)
-    return max(range(lowest, highest + 1),
-               key=lambda top: (-_bucket(rounding_error(exact, code_at(exact, top), top)), top))
+    unit, peak = _to_unit(np.ravel(values))
+    tops = np.arange(lowest, highest + 1)
+    scaled = unit * tops[:, None] / peak
+    errors = np.linalg.norm(scaled - np.rint(scaled), axis=1) / np.linalg.norm(scaled, axis=1)
+    # Of equals the last, the largest code.
+    return int(tops[::-1][np.argmin(np.where(errors < _EXACT, 0.0, errors)[::-1])])
 
 
 def matrix_factor(peak: float, c_max: int, config: ChipConfig, digits: int = 1) -> float:

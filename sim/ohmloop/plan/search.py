@@ -2,9 +2,9 @@
 
 What a candidate is worth is not read off the matrix: the iteration that is meant to run is run, on settled models of a
 few chips (:class:`ohmloop.plan.ranking.StaticInverse`), and counted. The function that counts is handed in, so that a
-plan can be made for any method. Candidates that lean on matching cells come after all others, the fewest iterations come
-first, and of those alike to half an iteration the one with the shortest closing. A first round looks at all candidates
-on one chip, a second one at the best and their neighbours on several.
+plan can be made for any method. Candidates that lean on matching cells come after all others, the fewest iterations
+come first, and of those alike to half an iteration the one with the shortest closing. A first round looks at all
+candidates on one chip, a second one at the best and their neighbours on several.
 """
 
 import math
@@ -166,9 +166,10 @@ class _Search:
     def best(self, choices: list[_Choice], chips: int, most: int) -> list[_Choice]:
         """The ``most`` best stable ones with their counts on so many chips, best first.
 
-        Eigenvalues take longer than all the rest: they are asked for in the order of the counts, until enough are found.
+        Eigenvalues take longer than all the rest: they are asked for in the order of counts, until enough are found.
         """
-        counted = sorted(filter(None, (self.judged(choice, chips) for choice in choices)), key=lambda choice: choice.key)
+        judged = (self.judged(choice, chips) for choice in choices)
+        counted = sorted(filter(None, judged), key=lambda choice: choice.key)
         found: list[_Choice] = []
         for choice in counted:
             if len(found) == most:

@@ -1,6 +1,7 @@
 """``ohmloop macro-check``: the verdicts of the conformance kit as a table, a file and an exit code."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -28,10 +29,12 @@ class MacroBroken(OhmloopError):
 
 
 def run_macro_check(macro: Path, config: ChipConfig, *, engine: str = "", reference: bool = False, seed: int = 1,
-                    timeout_s: float = 120.0, json_file: Path | None = None) -> list[Checked]:
+                    timeout_s: float = 120.0, further: Sequence[Path] = (), defines: Sequence[str] = (),
+                    json_file: Path | None = None) -> list[Checked]:
     """Check a body on each simulator asked for, print what it breaks, and return the verdicts.
 
-    ``engine``: a simulator, ``both``, or nothing for every one that is found. Errors: :class:`InputError` for a file
+    ``engine``: a simulator, ``both``, or nothing for every one that is found; ``further`` and ``defines``
+    as for :func:`~ohmloop.engines.conformance.check.check_macro`. Errors: :class:`InputError` for a file
     that holds no macro, :class:`MacroBroken` after the table when a rule is broken.
     """
     if engine not in ("", BOTH, *ENGINES):
@@ -46,7 +49,8 @@ def run_macro_check(macro: Path, config: ChipConfig, *, engine: str = "", refere
     results = []
     for name in _engines(engine, console):
         with console.status(f"building and checking on {name}"):
-            results.append(check_macro(macro, config, name, chip, builds_folder(), seed=seed, timeout_s=timeout_s))
+            results.append(check_macro(macro, config, name, chip, builds_folder(), seed=seed, timeout_s=timeout_s,
+                                       further=further, defines=defines))
     _show(console, macro, config, chip, results)
     if json_file:
         json_file.write_text(json.dumps({

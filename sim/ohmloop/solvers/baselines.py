@@ -1,4 +1,4 @@
-"""What stands beside every count of ours: the same iteration without the chip, with no preconditioner, Jacobi or ILU(0).
+"""What stands beside every count of ours: the same iteration without the chip, with nothing, Jacobi or ILU(0).
 
 A Krylov method finishes without the chip too; a count without these three says nothing.
 """
@@ -32,7 +32,7 @@ def ilu0(matrix: Any) -> Inverse:
     No pivoting and no fill: where A has a zero, so have L and U. On a dense matrix it is the whole factorisation.
     :class:`BreakdownError` where a pivot is zero: not on the pattern, or cancelled.
     """
-    csr = scipy.sparse.csr_array(matrix, dtype=np.float64, copy=True)
+    csr: Any = scipy.sparse.csr_array(matrix, dtype=np.float64, copy=True)
     csr.eliminate_zeros()
     csr.sort_indices()
     n, start, column, value = csr.shape[0], csr.indptr, csr.indices, csr.data

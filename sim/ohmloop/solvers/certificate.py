@@ -1,7 +1,7 @@
 """What an answer is worth: backward error, condition estimate, forward bound.
 
-All in the infinity norm, for A x = b with r = b - A x computed in float64, eps = 2^-52 (n + 1 of them cover the rounding
-of r itself)::
+All in the infinity norm, for A x = b with r = b - A x computed in float64, eps = 2^-52 (n + 1 of them cover the
+rounding of r itself)::
 
     backward error     ||r|| / (||A|| ||x|| + ||b||)           the least relative change of A and b that makes x exact
     componentwise      max_i |r|_i / (|A| |x| + |b|)_i         the same, entry by entry: blind to the scale of rows
@@ -10,8 +10,8 @@ of r itself)::
 
 || |A^-1| f || = ||A^-1 diag(f)|| is estimated with a few solves, as LAPACK's xGERFS does (Hager, SIAM J. Sci. Stat.
 Comput. 5, 1984; Higham, ACM TOMS 14, 1988; Arioli, Demmel, Duff, SIAM J. Matrix Anal. Appl. 10, 1989): the estimate is
-from below, rarely by more than a factor of three, hence the safety. A factorisation on the host serves for these solves,
-at once cheaper than any doubt about the answer, and independent of how it was found.
+from below, rarely by more than a factor of three, hence the safety. A factorisation on the host serves for these
+solves, at once cheaper than any doubt about the answer, and independent of how it was found.
 
 For least squares the bound is that of the normal equations, with their matrix X' X.
 """

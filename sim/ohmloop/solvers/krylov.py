@@ -30,6 +30,9 @@ OnIteration = Callable[[int, float], None]
 HAPPY = 1e-14
 """A new direction this much shorter than the product it is left of is rounding noise: the space is closed."""
 
+FLAT = 1e-15
+"""A curvature p' A p / p' p this far below the largest is rounding noise."""
+
 STALLED = 0.5
 """A cycle that leaves more than this of the true residual has stalled; after the second one in a row it is given up."""
 
@@ -66,9 +69,9 @@ def fgmres(matrix: Any, b: np.ndarray, inverse: Inverse | None, *, tol: float = 
     """Flexible GMRES for A x = b until ||b - A x|| <= tol ||b||.
 
     ``matrix``: anything with ``matrix @ x`` for x (n,). ``inverse``: None for no preconditioner. ``limit``: most
-    iterations (n at least 50 unless told otherwise), ``restart`` the most in a cycle. ``start``: first x, (n,).
-    ``recycled``: the ``space`` of an earlier result for the same matrix; ``keep`` directions are handed on. At the end of
-    a cycle the true residual decides, and another cycle starts from it when it is above the tolerance.
+    iterations (n, at least 50, unless told otherwise), ``restart`` the most in a cycle. ``start``: first x, (n,).
+    ``recycled``: the ``space`` of an earlier result for the same matrix; ``keep`` directions are handed on. At the end
+    of a cycle the true residual decides, and another cycle starts from it when it is above the tolerance.
     """
     n, size = len(b), float(np.linalg.norm(b))
     limit = max(50, n) if limit is None else limit
@@ -105,9 +108,9 @@ def fcg(matrix: Any, b: np.ndarray, inverse: Inverse | None, *, tol: float = 1e-
         on_iteration: OnIteration | None = None) -> Krylov:
     """Flexible conjugate gradients for A x = b, A symmetric and positive definite, until ||b - A x|| <= tol ||b||.
 
-    Arguments as for :func:`fgmres`. Every direction is made A-orthogonal to all earlier ones, and recycled directions are
-    the first of them; the error falls in the A-norm, so that residuals may rise between. A curvature p' A p that is not
-    positive ends the iteration: the matrix is not positive definite, or rounding is all that is left.
+    Arguments as for :func:`fgmres`. Every direction is made A-orthogonal to all earlier ones, and recycled directions
+    are the first of them; the error falls in the A-norm, so that residuals may rise between. A curvature p' A p that is
+    not positive ends the iteration: the matrix is not positive definite, or rounding is all that is left.
     """
     n, size = len(b), float(np.linalg.norm(b))
     limit = max(50, n) if limit is None else limit
@@ -115,7 +118,7 @@ def fcg(matrix: Any, b: np.ndarray, inverse: Inverse | None, *, tol: float = 1e-
     if size == 0.0:
         return Krylov(np.zeros(n), 0.0, np.zeros(1), 0, True, 0, recycled)
     r = b - matrix @ x if start is not None else b.astype(np.float64)
-    goal, first, count, unanswered = tol * size, 0, 0, 0
+    goal, first, count, unanswered, steepest = tol * size, 0, 0, 0, 0.0
     room = limit + (0 if recycled is None else len(recycled))
     p, q, v = (np.empty((room, n)) for _ in range(3))
     if recycled is not None:
@@ -140,8 +143,9 @@ def fcg(matrix: Any, b: np.ndarray, inverse: Inverse | None, *, tol: float = 1e-
             part = q[:k] @ z
             z, fed = z - part @ p[:k], fed - part @ v[:k]
         image = matrix @ z
-        curvature = float(z @ image)
-        if not curvature > 0.0:
+        curvature, square = float(z @ image), float(z @ z)
+        steepest = max(steepest, curvature / square if square else 0.0)
+        if not curvature > FLAT * steepest * square:
             break
         root = math.sqrt(curvature)
         p[k], q[k], v[k] = z / root, image / root, fed / root
@@ -258,8 +262,11 @@ class _Cycle:
 
 
 def fgmres_count(matrix: Any, inverse: Inverse, b: np.ndarray, limit: int, tol: float = 1e-10) -> float:
-    """Iterations of :func:`fgmres` to ``tol``, as the planner ranks candidates by; the fraction is how soon within the
-    last one, on a logarithmic scale, the tolerance was met. Extrapolated, or infinite, where ``limit`` is not enough."""
+    """Iterations of :func:`fgmres` to ``tol``, as the planner ranks candidates by.
+
+    The fraction is how soon within the last one, on a logarithmic scale, the tolerance was met. Extrapolated, or
+    infinite, where ``limit`` is not enough.
+    """
     found = fgmres(matrix, b, inverse, tol=tol, limit=limit, keep=0)
     sizes = found.residuals
     last = float(sizes[-1])

@@ -1,19 +1,17 @@
-"""Loops on models of a chip: ``solve(k, v)`` for what is iterated with, counting as it goes."""
+"""Loops on a chip or a model of one: ``solve(k, v)`` for what is iterated with, counting as it goes."""
 
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 
 from ohmloop.analog.cells import Die
-from ohmloop.analog.macro import NumpyMacro
-from ohmloop.errors import InputError
-from ohmloop.golden.machine import Machine
-from ohmloop.host.job import predict
-from ohmloop.host.system import solve_job
+from ohmloop.host.device import Device, TrapError
 from ohmloop.plan.loop import Loop
 from ohmloop.plan.ranking import StaticInverse
-from ohmloop.plan.scaling import scale_rhs, unscale
 
 
 class CountingSolve(Protocol):
@@ -72,15 +70,15 @@ class StaticLoops:
         return loop.solution(self._models[k](rhs) / loop.plan.alpha)
 
 
-class MachineLoops:
-    """Loops on the golden machine around the numpy macro: every solve is a run of the program ``solve``.
+class DeviceLoops:
+    """Loops on a chip: each solve is an INV, behind a PROG where another loop is in the arrays.
 
     Parameters
     ----------
     loops : Sequence[Loop]
         What is programmed, one at a time.
-    die : Die
-        The chip.
+    device : Device
+        The chip, whoever ends it.
 
     Members
     -------
@@ -88,35 +86,43 @@ class MachineLoops:
         As :class:`CountingSolve`; counters are clocks, and solves that ended in a trap by its cause.
     """
 
-    def __init__(self, loops: Sequence[Loop], die: Die):
-        self._loops, self._config = tuple(loops), die.config
-        self._machine = Machine(die.config, NumpyMacro(die))
-        self._programmed: int | None = None
-        self.solves = self.reprogrammings = 0
-        self.counters: dict[str, int] = {"clocks": 0}
+    def __init__(self, loops: Sequence[Loop], device: Device):
+        self._loops, self._device = tuple(loops), device
+        self._traps: Counter[str] = Counter()
+        self._begin = replace(device.counters)
 
     def __call__(self, k: int, v: np.ndarray) -> np.ndarray:
-        """One run with loop k; zero where it ends in a trap."""
+        """One solve with loop k; zero where it ends in a trap."""
         loop = self._loops[k]
-        self.reprogrammings += self._programmed != k
-        self._programmed = k
-        self.solves += 1
-        rhs = scale_rhs(loop.rhs(v), self._config)
-        outcome, _ = predict(self._machine, solve_job(loop.plan, rhs, self._config))
-        self.counters["clocks"] += outcome.status.cycles
-        if outcome.status.trap:
-            name = f"trap {outcome.status.trap.name.lower()}"
-            self.counters[name] = self.counters.get(name, 0) + 1
+        self._device.load(loop.plan)
+        try:
+            return loop.solution(self._device.invert(loop.rhs(v)))
+        except TrapError as trap:
+            self._traps[f"trap {trap.cause.name.lower()}"] += 1
             return np.zeros_like(v)
-        return loop.solution(unscale(loop.plan, rhs, outcome.mantissas, outcome.exponent))
+
+    @property
+    def solves(self) -> int:
+        """Analogue solves so far."""
+        return self._device.counters.analogue_solves - self._begin.analogue_solves
+
+    @property
+    def reprogrammings(self) -> int:
+        """Times that the arrays were written so far."""
+        return self._device.counters.reprogrammings - self._begin.reprogrammings
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Clocks of the chip and solves that ended in a trap."""
+        return {"clocks": self._device.counters.clock_cycles - self._begin.clock_cycles, **self._traps}
 
 
-ENGINES = {"static": StaticLoops, "model": MachineLoops}
-"""By name: the settled model alone, and the golden machine around the numpy macro."""
+STATIC = "static"
+"""Name of the engine that is only the settled model: no digital half, no clocks."""
 
 
-def loops_on(engine: str, loops: Sequence[Loop], die: Die) -> CountingSolve:
-    """Loops on an engine of :data:`ENGINES`; :class:`InputError` lists the names when there is none."""
-    if engine not in ENGINES:
-        raise InputError(f"engine: must be one of {', '.join(ENGINES)}, not {engine!r}")
-    return ENGINES[engine](loops, die)
+def loops_on(engine: str, loops: Sequence[Loop], die: Die, device: Device | None, stack: ExitStack) -> CountingSolve:
+    """Loops on a device, or on a new one of an engine (or :data:`STATIC`) that ends with ``stack``."""
+    if device is None and engine == STATIC:
+        return StaticLoops(loops, die)
+    return DeviceLoops(loops, device or stack.enter_context(Device(die.config, engine, die)))

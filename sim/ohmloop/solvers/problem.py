@@ -1,4 +1,4 @@
-"""What a user hands in, checked and made into float64 or complex128: every refusal is one line that says what and where."""
+"""What a user hands in, checked and made float64 or complex128; every refusal is one line that says what and where."""
 
 from typing import Any
 
@@ -28,6 +28,7 @@ def checked_matrix(matrix: Any) -> Any:
     if shape[0] * shape[1] > MAX_ELEMENTS:
         raise InputError(f"matrix: {shape[0]} x {shape[1]} elements are too many, at most {MAX_ELEMENTS} are worked on")
     wide = np.complex128 if kind.kind == "c" else np.float64
+    held: Any
     if scipy.sparse.issparse(matrix):
         held = scipy.sparse.csr_array(matrix, dtype=wide)
         held.sum_duplicates()
@@ -42,7 +43,7 @@ def checked_matrix(matrix: Any) -> Any:
         raise InputError(f"matrix: element ({row + 1}, {column + 1}), counted from 1, is {dense[row, column]}; "
                          "every element must be finite")
     check_magnitude(np.abs(values), "matrix")
-    if wide is np.complex128 and not values.imag.any():
+    if wide is np.complex128 and not np.imag(values).any():
         held = held.real
     return held
 

@@ -14,6 +14,7 @@ A Z = W G, W orthonormal, and v = V y the vectors that went into the preconditio
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -50,9 +51,10 @@ def harmonic_space(directions: np.ndarray, images: np.ndarray, inputs: np.ndarra
     gram, cross = images @ images.T, images @ inputs.T
     try:
         # 1 / theta: the largest are wanted, and G' G is the definite side.
-        values, vectors = scipy.linalg.eig(cross, gram)
+        solved: Any = scipy.linalg.eig(cross, gram)
     except (np.linalg.LinAlgError, ValueError):
         return None
+    values, vectors = solved
     order = np.argsort(-np.abs(np.where(np.isfinite(values), values, 0.0)), kind="stable")
     chosen: list[np.ndarray] = []
     for place in order:
@@ -74,8 +76,9 @@ def orthonormal_space(directions: np.ndarray, images: np.ndarray, inputs: np.nda
     if not held.any():
         return None
     directions, images, inputs = (rows[held] / sizes[held, None] for rows in (directions, images, inputs))
-    q, r, order = scipy.linalg.qr(images.T, mode="economic", pivoting=True)
+    factored: Any = scipy.linalg.qr(images.T, mode="economic", pivoting=True)
+    q, r, order = factored
     rank = int((np.abs(np.diag(r)) > DEPENDENT * abs(r[0, 0])).sum())
-    turned, fed = (scipy.linalg.solve_triangular(r[:rank, :rank], rows[order[:rank]], trans="T")
+    turned, fed = (scipy.linalg.solve_triangular(r[:rank, :rank], rows[order[:rank]], trans=1)
                    for rows in (directions, inputs))
     return Space(turned, np.ascontiguousarray(q[:, :rank].T), fed)

@@ -11,10 +11,10 @@ any of these, normal form X' R^-1 X + mu I                   X' R^-1 y          
 fewer rows than columns   X X' + mu I                        y                      X' times it (least norm)
 ========================= ================================== ====================== ===================================
 
-With the minus sign the augmented matrix is stable in the loop, with +X' it is not, though its solutions are the same. The
-augmented form has about the condition number of X, the normal form its square; it is as large as X has columns, though,
-and symmetric and positive. For minimising ||y - X x|| the true measure of an answer is the residual of the normal
-equations, X' R^-1 (y - X x) - mu x, which is zero where y - X x cannot get smaller.
+With the minus sign the augmented matrix is stable in the loop, with +X' it is not, though its solutions are the same.
+The augmented form has about the condition number of X, the normal form its square; it is as large as X has columns,
+though, and symmetric and positive. For minimising ||y - X x|| the true measure of an answer is the residual of the
+normal equations, X' R^-1 (y - X x) - mu x, which is zero where y - X x cannot get smaller.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ from ohmloop.errors import InputError
 
 @dataclass(frozen=True, eq=False)
 class Posed:
-    """A square real system B z = c that stands for a problem, and the ways between the two, for any right-hand side y."""
+    """A square real system B z = c that stands for a problem, and the ways between the two, for any y."""
 
     matrix: np.ndarray
     """B, (n, n), float64."""
@@ -63,7 +63,7 @@ def realified(matrix: Any) -> Any:
 
 def stacked(b: np.ndarray) -> np.ndarray:
     """[Re b; Im b] of b (m,) or (m, k)."""
-    return np.concatenate([b.real, np.imag(b)])
+    return np.concatenate([np.real(b), np.imag(b)])
 
 
 def joined(x: np.ndarray) -> np.ndarray:
@@ -83,7 +83,8 @@ def normal(x: np.ndarray, *, ridge: float = 0.0, noise: np.ndarray | None = None
     gradient = _gradient(x, ridge, weigh)
     if m < n:
         if noise is not None:
-            raise InputError("noise: weighs equations that contradict one another; with fewer rows than columns none do")
+            raise InputError("noise: weighs equations that contradict one another; with fewer rows than columns "
+                             "none do")
         return Posed(x @ x.T + ridge * np.eye(m), lambda y: y, lambda z: x.T @ z,
                      gradient if ridge else lambda found, y: ratio(y - x @ found, y),
                      f"least norm: X X' for {m} equations in {n} unknowns" + _named(ridge, None))

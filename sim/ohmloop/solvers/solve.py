@@ -12,7 +12,8 @@ certificate says.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -22,6 +23,7 @@ import scipy.sparse
 from ohmloop.analog.cells import Die
 from ohmloop.analog.measured import die_named
 from ohmloop.errors import InputError, NotSolvedError
+from ohmloop.host.device import Device
 from ohmloop.plan.planner import CONDITION_MAX
 from ohmloop.plan.preparation import equilibration
 from ohmloop.solvers import remap
@@ -93,16 +95,21 @@ class Solution:
     counters: Mapping[str, int]
     """What the engine counted."""
 
+    planned: "Planned"
+    """What to hand to :func:`solve` for other right-hand sides with the same matrix: nothing is planned anew."""
+
     @property
     def certificate(self) -> Certificate:
         """The one with the largest forward bound."""
         return max(self.certificates, key=lambda found: found.forward_bound)
 
 
-def solve(matrix: Any, b: Any, *, config: str | ChipConfig = "chip64", engine: str = "model", chip: str = "reference",
+def solve(matrix: Any, b: Any, *, config: str | ChipConfig = "chip64", engine: str = "model",
+          chip: str | Die = "reference", device: Device | None = None,
           tol: float = 1e-10, method: str = "fgmres", form: str = "auto", ridge: float = 0.0,
           noise: np.ndarray | None = None, digits: float | None = None, limit: int | None = None, keep: int = KEPT,
-          seed: int | None = None, bad: np.ndarray | None = None, on_iteration: OnIteration | None = None) -> Solution:
+          seed: int | None = None, bad: np.ndarray | None = None, planned: "Planned | None" = None,
+          on_iteration: OnIteration | None = None) -> Solution:
     """Solve A x = b, or the least squares problem min ||b - A x|| (of least norm, with fewer rows than columns).
 
     Parameters
@@ -112,8 +119,9 @@ def solve(matrix: Any, b: Any, *, config: str | ChipConfig = "chip64", engine: s
     b : array
         (m,) or (m, k): k right-hand sides, the later of which gain from the first.
     config, engine, chip : str
-        A configuration by name or itself; one of :data:`ohmloop.solvers.loops.ENGINES`; a design or a measured chip
-        (:func:`~ohmloop.analog.measured.die_named`), ``seed`` drawing another chip of a design.
+        What :class:`~ohmloop.host.device.Device` takes, ``seed`` too; the engine ``static`` is the settled model alone.
+    device : Device
+        A chip to use in place of a new one; it stays open.
     tol : float
         Relative residual to reach.
     method, form : str
@@ -128,24 +136,30 @@ def solve(matrix: Any, b: Any, *, config: str | ChipConfig = "chip64", engine: s
         Directions to recycle for later right-hand sides; 0 for none.
     bad : array
         (N, N) booleans: cells known to be bad.
+    planned : Planned
+        From an earlier :class:`Solution` for the same matrix, form and configuration.
 
-    Errors: :class:`InputError` for what cannot be used, singular matrices among it, and where no plan is stable, with the
-    reason; :class:`NotSolvedError` when the tolerance is not reached, with the best residual.
+    Errors: :class:`InputError` for what cannot be used, singular matrices among it, and where no plan is stable, with
+    the reason; :class:`NotSolvedError` when the tolerance is not reached, with the best residual.
     """
     held = checked_matrix(matrix)
     y = checked_rhs(b, held.shape[0])
-    die = _die(config, chip, seed)
+    die = device.die if device else chip if isinstance(chip, Die) else die_named(chip, _configuration(config), seed)
     _options(tol, method, form, limit, keep)
     complex_answer, complex_matrix = np.iscomplexobj(held) or np.iscomplexobj(y), np.iscomplexobj(held)
-    columns = remap.stacked(y) if complex_matrix else np.hstack([y.real, y.imag]) if complex_answer else y
+    columns = remap.stacked(y) if complex_matrix else np.hstack([np.real(y), np.imag(y)]) if complex_answer else y
     held = remap.realified(held)
     if noise is not None and complex_matrix:
         raise InputError("noise: is for real least squares; pose a complex one as a real one")
-    work = _posed(held, ridge, noise, form, die, columns.shape[1], tol, bad)
+    work = planned or _posed(held, ridge, noise, form, die, columns.shape[1], tol, bad)
     if method == "fcg" and not np.allclose(work.scaled, work.scaled.T, rtol=1e-12, atol=0.0):
         raise InputError("method: fcg needs a symmetric positive definite matrix; use fgmres")
-    run = _Run(work, die, engine, METHODS[method], tol, limit, keep, on_iteration)
-    answers = [run.answer(column) for column in columns.T]
+    with ExitStack() as stack:
+        solves = loops_on(engine, work.choice.inverse.loops, die, device, stack)
+        run = _Run(work, solves, METHODS[method], tol, limit, keep, on_iteration)
+        answers = [run.answer(column) for column in columns.T]
+        counted, written, counters = solves.solves, solves.reprogrammings, dict(solves.counters)
+        warnings = run.warnings([result for _, result in answers], tol, digits)
     x = np.array([answer for answer, _ in answers]).T
     if complex_matrix:
         x = np.array([remap.joined(column) for column in x.T]).T
@@ -159,25 +173,37 @@ def solve(matrix: Any, b: Any, *, config: str | ChipConfig = "chip64", engine: s
         certificates=tuple(result.certificate for result in results),
         iterations=tuple(result.iterations for result in results),
         histories=tuple(result.history for result in results),
-        analogue_solves=run.solves.solves,
-        reprogrammings=run.solves.reprogrammings,
+        analogue_solves=counted,
+        reprogrammings=written,
         predicted_iterations=work.choice.iterations,
         predicted_without=work.choice.without,
         reasons=(*([work.posed.what] if work.posed.what else []), *work.choice.reasons),
-        warnings=run.warnings(results, tol, digits),
-        counters=dict(run.solves.counters))
+        warnings=warnings,
+        counters=counters,
+        planned=work)
 
 
 @dataclass(frozen=True, eq=False)
-class _Work:
-    """A posed problem, scaled, and the inverse for what it was scaled to: (R B C) u = R c, z = C u."""
+class Planned:
+    """A posed problem B z = c, scaled, and the inverse for what it was scaled to: (R B C) u = R c, z = C u."""
 
     posed: remap.Posed
+    """The square real system that is iterated on."""
+
     certified: remap.Posed
+    """The one that certificates are for: the same, or the normal form of an augmented one."""
+
     rows: np.ndarray
+    """R, (n,)."""
+
     columns: np.ndarray
+    """C, (n,)."""
+
     scaled: np.ndarray
+    """R B C, (n, n)."""
+
     choice: Choice
+    """The inverse of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +216,7 @@ class _Result:
 
 
 def _posed(held: Any, ridge: float, noise: np.ndarray | None, form: str, die: Die, count: int, tol: float,
-           bad: np.ndarray | None) -> _Work:
+           bad: np.ndarray | None) -> Planned:
     """The form whose inverse is expected to need fewest iterations."""
     m, n = held.shape
     dense = held.toarray() if scipy.sparse.issparse(held) else held
@@ -219,7 +245,7 @@ def _posed(held: Any, ridge: float, noise: np.ndarray | None, form: str, die: Di
     return min(works, key=lambda work: work.choice.iterations)
 
 
-def _scaled(posed: remap.Posed, certified: remap.Posed, choose: Callable[[np.ndarray], Choice]) -> _Work:
+def _scaled(posed: remap.Posed, certified: remap.Posed, choose: Callable[[np.ndarray], Choice]) -> Planned:
     size = np.abs(posed.matrix)
     n = len(size)
     rows, columns = np.ones(n), np.ones(n)
@@ -235,17 +261,17 @@ def _scaled(posed: remap.Posed, certified: remap.Posed, choose: Callable[[np.nda
         what = "matrix" if posed.what == "" else f"matrix: the {posed.what.split(' of ')[0].split(':')[0]} form is"
         raise InputError(f"{what}{':' if posed.what == '' else ''} numerically singular, condition number "
                          f"{condition:.1e} when scaled; at most {CONDITION_MAX:.0e} is allowed")
-    return _Work(posed, certified, rows, columns, scaled, choose(scaled))
+    return Planned(posed, certified, rows, columns, scaled, choose(scaled))
 
 
 class _Run:
     """All right-hand sides of one problem on one chip."""
 
-    def __init__(self, work: _Work, die: Die, engine: str, method: Callable[..., Krylov], tol: float,
+    def __init__(self, work: Planned, solves: CountingSolve, method: Callable[..., Krylov], tol: float,
                  limit: int | None, keep: int, on_iteration: OnIteration | None):
+        self.solves = solves
         self.work, self.method, self.tol, self.keep, self.on_iteration = work, method, tol, keep, on_iteration
         self.limit = max(200, 2 * len(work.scaled)) if limit is None else limit
-        self.solves: CountingSolve = loops_on(engine, work.choice.inverse.loops, die)
         self.factors = Factors(work.certified.matrix)
         self.space: Space | None = None
 
@@ -257,8 +283,8 @@ class _Run:
         u, tol, history, unanswered = None, self.tol, np.ones(0), 0
         best = (math.inf, np.zeros(0), np.zeros(0))
         for _ in range(ROUNDS):
-            options = {"on_iteration": self.on_iteration, "recycled": self.space, "keep": self.keep, "start": u}
-            found = self.method(work.scaled, c, inverse, tol=tol, limit=self.limit - max(0, len(history) - 1), **options)
+            found = self.method(work.scaled, c, inverse, tol=tol, limit=self.limit + 1 - max(1, len(history)), start=u,
+                                recycled=self.space, keep=self.keep, on_iteration=self.on_iteration)
             self.space = found.space if self.keep else None
             history = found.residuals if u is None else np.concatenate([history, found.residuals[1:]])
             unanswered += found.unanswered
@@ -293,9 +319,8 @@ class _Run:
         return tuple(found)
 
 
-def _die(config: str | ChipConfig, chip: str, seed: int | None) -> Die:
-    die = die_named(chip, config_named(config) if isinstance(config, str) else config)
-    return die if seed is None else Die.sample(die.config, replace(die.params, seed=seed))
+def _configuration(config: str | ChipConfig) -> ChipConfig:
+    return config_named(config) if isinstance(config, str) else config
 
 
 def _options(tol: float, method: str, form: str, limit: int | None, keep: int) -> None:

@@ -11,7 +11,7 @@ from ohmloop.engines.trace import Trace
 from ohmloop.golden.run import Result, Retired, Run, Scan
 from ohmloop.golden.vector import Scalar
 from ohmloop.host.comparison import compare
-from ohmloop.host.device import Status
+from ohmloop.host.driver import Status
 from ohmloop.host.job import RESULT, Outcome
 from ohmloop_hdl.events import Phase
 from ohmloop_hdl.isa import HALT, INV

@@ -5,6 +5,7 @@ import re
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -73,7 +74,7 @@ def require_macro(macro: Path) -> None:
 
 
 def check_macro(macro: Path, config: ChipConfig, engine: str, chip: str, work: Path, *, seed: int = 1,
-                timeout_s: float = 120.0) -> Checked:
+                timeout_s: float = 120.0, further: Sequence[Path] = (), defines: Sequence[str] = ()) -> Checked:
     """Check one body on one simulator.
 
     Parameters
@@ -92,11 +93,18 @@ def check_macro(macro: Path, config: ChipConfig, engine: str, chip: str, work: P
         Of everything random in the stimulus.
     timeout_s : float
         Longest that a single step may take, such as closing a loop.
+    further : Sequence[Path]
+        What else the body is made of, such as C files with its DPI functions.
+    defines : Sequence[str]
+        Names that the preprocessor of the simulator knows.
 
     Errors: :class:`InputError` where the file holds no macro of this contract, or does not build; a body that hangs or
     ends the simulation is :attr:`Checked.failure`.
     """
     require_macro(macro)
+    for file in further:
+        if not file.is_file():
+            raise InputError(f"further source must be a file that exists, not {file}")
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="ohmloop-") as place:
         folder = Path(place)
@@ -107,8 +115,8 @@ def check_macro(macro: Path, config: ChipConfig, engine: str, chip: str, work: P
         try:
             with watch:
                 run_bench(
-                    engine, sources=_sources(macro), toplevel=MACRO, test_module=bench.__name__, work=work,
-                    parameters=macro_parameters(config), plusargs=[f"+ohmloop_macro={file}"],
+                    engine, sources=[*_sources(macro), *further], toplevel=MACRO, test_module=bench.__name__, work=work,
+                    parameters=macro_parameters(config), defines=defines, plusargs=[f"+ohmloop_macro={file}"],
                     env={bench.CONFIG: config.name, bench.CHIP: chip, bench.SEED: str(seed),
                          bench.FINDINGS: str(findings), bench.PROGRESS: str(progress)},
                     cancel=watch.cancel)

@@ -9,7 +9,7 @@ from ohmloop.engines.operations import Script, drive
 from ohmloop.errors import InputError
 from ohmloop.golden.settings import Settings
 from ohmloop.golden.vector import Scalar
-from ohmloop.host.device import Device
+from ohmloop.host.driver import Driver
 from ohmloop_hdl.config import CONFIGS
 
 TINY = CONFIGS["tiny"]
@@ -38,21 +38,21 @@ ZEROS = np.zeros((4, 4), dtype=int)
     (lambda d: d.load_program([0] * 7, 250), "program: 7 words from 250 on, the memory has 256"),
     (lambda d: d.configure(Settings.reset(TINY, tolerance=16)), "tolerance must be 0 to 15, not 16"),
 ])
-def test_what_does_not_fit_is_refused(script: Callable[[Device], Script], message: str):
+def test_what_does_not_fit_is_refused(script: Callable[[Driver], Script], message: str):
     written = []
     with pytest.raises(InputError) as refusal:
-        drive(script(Device(TINY)), lambda operation: written.append(operation) or [])
+        drive(script(Driver(TINY)), lambda operation: written.append(operation) or [])
     assert str(refusal.value) == message and not written
 
 
 def test_the_ends_of_every_range_are_written():
     written = []
-    device = Device(TINY)
-    for script in (device.load_codes(np.array([[-16, 15, 0, 1]] * 4)),
-                   device.load_vector(1, np.array([-1 << 31, 0, 1, (1 << 31) - 1]), -512),
-                   device.load_scalar(2, Scalar(-1 << 23, 511)),
-                   device.load_correction(np.array([-32768, 0, 1, 32767]), np.array([0, 65535])),
-                   device.load_slot(0, np.full((4, 4), -1 << 23))):
+    driver = Driver(TINY)
+    for script in (driver.load_codes(np.array([[-16, 15, 0, 1]] * 4)),
+                   driver.load_vector(1, np.array([-1 << 31, 0, 1, (1 << 31) - 1]), -512),
+                   driver.load_scalar(2, Scalar(-1 << 23, 511)),
+                   driver.load_correction(np.array([-32768, 0, 1, 32767]), np.array([0, 65535])),
+                   driver.load_slot(0, np.full((4, 4), -1 << 23))):
         drive(script, lambda operation: written.append(operation.words) or [])
     assert written == [(0x0100_0FF0,) * 4, (0x8000_0000, 0, 1, 0x7FFF_FFFF), (0xFFFF_FE00,), (0xFF80_0000,), (511,),
                        (0xFFFF_8000, 0, 1, 0x7FFF), (0, 0xFFFF), (0xFF80_0000,) * 16]
