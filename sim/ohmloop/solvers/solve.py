@@ -312,6 +312,10 @@ class _Run:
         """What certificates and the chip have to say."""
         wanted = 10.0 ** -(digits if digits is not None else max(0.0, -math.log10(tol) - DIGITS_LOST))
         found = dict.fromkeys(filter(None, (result.certificate.warning(wanted) for result in results)))
+        choice = self.work.choice
+        if choice.iterations >= choice.without:
+            found[f"the chip saves no iterations on this system: {choice.iterations:.0f} were expected with it, "
+                  f"{choice.without:.0f} without"] = None
         unanswered = sum(result.unanswered for result in results)
         if unanswered:
             found[f"the chip had no answer to {unanswered} of {self.solves.solves} solves (the solution clips at every "
