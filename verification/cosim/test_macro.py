@@ -39,7 +39,8 @@ def parameters(config: str) -> dict[str, int]:
 
 
 def run(engine: str, config: str, test: str, folder: Path, params: str = "ideal", stimulus: str = "everything",
-        with_file: bool = True, toplevel: str = "ohmloop_macro", dpi: bool = False, seed: str = "") -> Path:
+        with_file: bool = True, toplevel: str = "ohmloop_macro", dpi: bool = False, seed: str = "",
+        sources: Path = MACRO) -> Path:
     """One bench run; returns the place of its report."""
     seed = seed or os.environ.get("OHMLOOP_SEED", str(random.randrange(1 << 32)))
     build = macro_build(dpi)
@@ -47,7 +48,7 @@ def run(engine: str, config: str, test: str, folder: Path, params: str = "ideal"
     print(f"OHMLOOP_SEED={seed}")
     file = die_named(config, params).write_file(folder / "die.hex")
     run_bench(
-        engine, sources=[MACRO / name for name in build.sources], defines=build.defines, toplevel=toplevel,
+        engine, sources=[sources / name for name in build.sources], defines=build.defines, toplevel=toplevel,
         test_module="bench_macro", testcase=test, work=WORK, parameters=parameters(config),
         plusargs=[f"+ohmloop_macro={file}"] if with_file else [],
         env={"MACRO_CONFIG": config, "MACRO_PARAMS": params, "MACRO_STIMULUS": stimulus, "OHMLOOP_SEED": seed,
@@ -102,6 +103,28 @@ def test_arithmetic_in_c_gives_the_same_bits(config, params, stimulus, tmp_path)
     assert len(recorded[0]) > 100 and len(set(recorded[0])) > 20
     for in_sv, in_c in zip(*recorded, strict=True):
         assert in_c == in_sv
+
+
+@pytest.mark.parametrize(("old", "new"), [
+    ("for (int k = 0; k < n; k++) {\n            Four x0", "for (int k = 1; k < n; k++) {\n            Four x0"),
+    ("loop->next_V + i))[1] = ve1 + vv1", "loop->next_V + i))[1] = vv1"),
+    ("double scale = h/k;", "double scale = h*(1.0/k);"),
+    ("sum -= f[i + j*stride]*V[j];", "sum -= f[i + j*stride]*(V[j]*(1.0 + 4.0e-16));"),
+    ("fabs(left[i]) > fabs(left[best])", "fabs(left[i]) < fabs(left[best])"),
+    ("if (!bounded || power == LAST_POWER) return 1;", "if (!bounded || power == LAST_POWER) return 0;"),
+], ids=["a_term_missing", "a_sum_missing", "a_rounding", "a_last_bit", "smallest_pivot", "no_runaway"])
+def test_a_wrong_line_in_c_is_seen(old, new, tmp_path):
+    """Comparing bits tells a fault of one rounding, in blocks of all sizes."""
+    for name in macro_build(dpi=True).sources:
+        text = (MACRO / name).read_text()
+        if name.endswith(".c"):
+            assert text.count(old) == 1
+            text = text.replace(old, new)
+        (tmp_path / name).write_text(text)
+    seed = os.environ.get("OHMLOOP_SEED", str(random.randrange(1 << 32)))
+    right, wrong = (run("verilator", "lab", "record", tmp_path, "reference", "few", dpi=True, seed=seed,
+                        sources=folder).read_text() for folder in (MACRO, tmp_path))
+    assert right != wrong
 
 
 def test_a_chip_solves_the_same_with_the_arithmetic_in_c(work):
