@@ -13,7 +13,7 @@ BIN := .venv/bin
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sim sweep report verilog registers test lockstep buses streams equivalence convergence calibration safety settling spice effects bench area lint docs doctor lock clean
+.PHONY: help setup sim sweep report verilog registers test lockstep buses streams equivalence convergence solvers random calibration safety settling spice effects bench area lint docs doctor lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -55,6 +55,12 @@ equivalence: setup ## long campaign, codes and clocks of both simulators against
 
 convergence: setup ## long campaign, iterations and clocks of the programs: [CONFIG=chip64] [ARGS="--engine verilator"]
 	@$(BIN)/python -m verification.programs.convergence --config $(CONFIG) $(ARGS)
+
+solvers: setup ## iterations of the solvers, beside none, Jacobi and ILU(0): [CONFIG=chip64] [ARGS="--only mesh"]
+	@$(BIN)/python -m verification.programs.solver_counts --config $(CONFIG) $(ARGS)
+
+random: setup ## long campaign, random systems solved or refused with a reason: [COUNT=500] [ARGS="--size 64"]
+	@$(BIN)/python -m verification.programs.random_systems $(if $(filter command line,$(origin COUNT)),--count $(COUNT)) $(ARGS)
 
 calibration: setup ## long campaign, what digital calibration mends: [CONFIG=chip64] [ARGS="--engine icarus --chips 2"]
 	@$(BIN)/python -m verification.programs.calibration --config $(CONFIG) $(ARGS)

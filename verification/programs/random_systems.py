@@ -1,9 +1,9 @@
 """Random systems of many kinds through the front door: each is solved to the tolerance or refused with a reason.
 
-A system is drawn from its number: size, kind, condition number, scaling of rows and columns. ``b = A x`` with x Gaussian,
-so that the true error is known and held against the forward bound. Beside every count stand those of the same iteration
-with nothing and with Jacobi. What is neither solved nor refused, an answer whose residual is above the tolerance, and a
-bound below the true error are failures, printed with the number that reproduces them.
+A system is drawn from its number: size, kind, condition number, scaling of rows and columns. ``b = A x`` with x
+Gaussian, so that the true error is known and held against the forward bound. Beside every count stand those of the same
+iteration with nothing and with Jacobi. What is neither solved nor refused, an answer whose residual is above the
+tolerance, and a bound below the true error are failures, printed with the number that reproduces them.
 """
 
 import argparse
@@ -198,7 +198,8 @@ def main() -> int:
     Console(width=None if sys.stdout.isatty() else 160).print(summary(found))
     failed = [o for o in found if o.end not in ("solved", "refused")]
     for o in failed:
-        print(f"number {o.number}: {o.end}: {o.kind}, {o.scaling}, size {o.size}, condition {o.condition:.1e}: {o.message}")
+        print(f"number {o.number}: {o.end}: {o.kind}, {o.scaling}, size {o.size}, condition {o.condition:.1e}: "
+              f"{o.message}")
     reasons: dict[str, list[int]] = {}
     for o in found:
         if o.end == "refused":

@@ -11,36 +11,37 @@ from ohmloop.solvers.inverse import Inverse, Solve
 
 
 class NormalInverse:
-    """A^-1 = (A' A)^-1 A' with A' A in the loop, which is symmetric and positive and so always has a stable plan.
+    """A^-1 = (A' R^2 A)^-1 A' R^2 with an inverse of A' R^2 A, R the factors that scale the rows of A.
 
-    For what no plan can hold upright: matrices with eigenvalues in both half planes. The condition number is squared,
-    so it takes more iterations than a loop for A itself, where there is one.
+    That matrix is symmetric and positive, so it always has a stable plan: for what no plan can hold upright, matrices
+    with eigenvalues in both half planes. The condition number is squared, so it takes more iterations than a loop for
+    A itself, where there is one.
 
     Parameters
     ----------
     matrix : np.ndarray
         A, (n, n).
-    plan_loop : Callable[[np.ndarray], Loop]
-        Plans A' A of A with its rows scaled.
+    invert : Callable[[np.ndarray], Inverse]
+        Makes an inverse of A' R^2 A, (n, n).
     """
 
-    def __init__(self, matrix: np.ndarray, plan_loop: Callable[[np.ndarray], Loop]):
-        self._transpose = self.scaled_transpose(matrix)
-        gram = self._transpose @ matrix
-        loop = plan_loop((gram + gram.T) / 2)
-        self.size, self.loops = len(matrix), (loop,)
+    def __init__(self, matrix: np.ndarray, invert: Callable[[np.ndarray], Inverse]):
+        self.transpose = self.scaled_transpose(matrix)
+        gram = self.transpose @ matrix
+        self._inverse = invert((gram + gram.T) / 2)
+        self.size, self.loops = len(matrix), self._inverse.loops
         self.reasons = ("no plan holds the matrix itself stable or well: the loop holds A' A, and A' is multiplied "
-                        "with digitally", *loop.plan.reasons)
+                        "with digitally", *self._inverse.reasons)
 
     @staticmethod
     def scaled_transpose(matrix: np.ndarray) -> np.ndarray:
-        """A' R^2, (n, n), R the factors that scale the rows of A."""
+        """A' R^2, (n, n)."""
         rows, _ = equilibration(matrix)
         return (rows[:, None] * matrix).T * rows
 
     def apply(self, solve: Solve, v: np.ndarray) -> np.ndarray:
-        """One product, one solve."""
-        return solve(0, self._transpose @ v)
+        """A product, and what the inverse of A' R^2 A takes."""
+        return self._inverse.apply(solve, self.transpose @ v)
 
 
 class SmoothedInverse:

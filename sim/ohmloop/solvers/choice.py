@@ -19,6 +19,7 @@ from ohmloop.errors import InputError
 from ohmloop.plan.loop import Loop
 from ohmloop.plan.ranking import Inverse as Apply
 from ohmloop.plan.search import plan_loop
+from ohmloop.plan.stability import UnstableError
 from ohmloop.solvers import large
 from ohmloop.solvers.around import NormalInverse, ReplannedInverse, SmoothedInverse
 from ohmloop.solvers.inverse import Inverse, SingleLoop
@@ -34,6 +35,9 @@ LIMIT = 200
 
 SAVES = 1.0
 """Iterations that a second product in each must save at least."""
+
+LOOSE = 1e-3
+"""Relative residual of A' A that ways to split it are compared at: as a preconditioner it need not do better."""
 
 POOR = 0.75
 """A loop that needs more than this of the iterations without one is compared with one for A' A."""
@@ -71,45 +75,57 @@ def inverse_for(matrix: np.ndarray, config: ChipConfig, params: AnalogParams, *,
         if bad is not None and bad.any():
             raise InputError(f"bad cells: can only be kept under zero codes of one matrix, and {len(matrix)} unknowns "
                              f"take more than one array of {config.size}")
-        chosen = large.choose(matrix, config, params, right_hand_sides=right_hand_sides, seed=seed, tolerance=tol)
+        choose = partial(large.choose, config=config, params=params, right_hand_sides=right_hand_sides, seed=seed)
+        try:
+            chosen = choose(matrix, tolerance=tol)
+        except InputError as refusal:
+            return _squared_or(refusal, judge, lambda: NormalInverse(matrix, partial(choose, tolerance=LOOSE)))
         plain, anew = (judge.choice(inverse, smooth=True) for inverse in (chosen, ReplannedInverse(
             chosen, partial(plan_loop, config=config, params=params, seed=seed, count=count))))
         return anew if anew.iterations <= plain.iterations - SAVES else plain
     plan = partial(plan_loop, config=config, params=params, seed=seed, bad=bad)
-    refusal, single = None, None
     try:
         single = judge.choice(SingleLoop(plan(matrix, count=count)), smooth=True)
-    except InputError as error:
-        if not _worth_squaring(error):
-            raise
-        refusal = error
-    if single is not None and single.iterations <= POOR * single.without:
+    except InputError as refusal:
+        return _squared_or(refusal, judge, lambda: _squared(matrix, plan, count))
+    if single.iterations <= POOR * single.without:
         return single
     try:
         squared = judge.choice(_squared(matrix, plan, count))
-    except InputError as error:
-        if single is None:
-            raise refusal or error from None
+    except InputError:
         return single
-    if single is None or squared.iterations < single.iterations:
-        return replace(squared, reasons=(*squared.reasons, *([f"for A itself: {refusal}"] if refusal else [])))
-    return single
+    return squared if squared.iterations < single.iterations else single
+
+
+def _squared_or(refusal: InputError, judge: "_Judge", make: Callable[[], NormalInverse]) -> Choice:
+    """A choice for A' A where it gets there, else the refusal of A itself."""
+    if not _worth_squaring(refusal):
+        raise refusal
+    try:
+        squared = judge.choice(make())
+    except InputError:
+        raise refusal from None
+    if math.isinf(squared.iterations):
+        raise refusal
+    return replace(squared, reasons=(*squared.reasons, f"for A itself: {refusal}"))
 
 
 def _squared(matrix: np.ndarray, plan: Callable[..., Loop], count: Callable[..., float]) -> NormalInverse:
-    """A' A in a loop that is planned for iterations with A."""
-    def plan_squared(gram: np.ndarray) -> Loop:
+    """A' A in one loop that is planned for iterations with A."""
+    transpose = NormalInverse.scaled_transpose(matrix)
+
+    def invert(gram: np.ndarray) -> Inverse:
         def counted(_: np.ndarray, inverse: Apply, c: np.ndarray, limit: int) -> float:
             # c = A' A x: the right-hand side A x of the same x.
             b = matrix @ np.linalg.solve(gram, c)
             return count(matrix, lambda v: inverse(transpose @ v), b, limit)
-        return plan(gram, count=counted)
-    transpose = NormalInverse.scaled_transpose(matrix)
-    return NormalInverse(matrix, plan_squared)
+        return SingleLoop(plan(gram, count=counted))
+    return NormalInverse(matrix, invert)
 
 
 def _worth_squaring(error: InputError) -> bool:
-    return not any(word in str(error) for word in ("singular", "bad cells", "must be"))
+    """Whether it was stability that A itself was refused for."""
+    return isinstance(error, UnstableError) or "ways to split" in str(error)
 
 
 class _Judge:

@@ -30,6 +30,9 @@ OnIteration = Callable[[int, float], None]
 HAPPY = 1e-14
 """A new direction this much shorter than the product it is left of is rounding noise: the space is closed."""
 
+FLAT = 1e-15
+"""A curvature p' A p / p' p this far below the largest is rounding noise."""
+
 STALLED = 0.5
 """A cycle that leaves more than this of the true residual has stalled; after the second one in a row it is given up."""
 
@@ -115,7 +118,7 @@ def fcg(matrix: Any, b: np.ndarray, inverse: Inverse | None, *, tol: float = 1e-
     if size == 0.0:
         return Krylov(np.zeros(n), 0.0, np.zeros(1), 0, True, 0, recycled)
     r = b - matrix @ x if start is not None else b.astype(np.float64)
-    goal, first, count, unanswered = tol * size, 0, 0, 0
+    goal, first, count, unanswered, steepest = tol * size, 0, 0, 0, 0.0
     room = limit + (0 if recycled is None else len(recycled))
     p, q, v = (np.empty((room, n)) for _ in range(3))
     if recycled is not None:
@@ -140,8 +143,9 @@ def fcg(matrix: Any, b: np.ndarray, inverse: Inverse | None, *, tol: float = 1e-
             part = q[:k] @ z
             z, fed = z - part @ p[:k], fed - part @ v[:k]
         image = matrix @ z
-        curvature = float(z @ image)
-        if not curvature > 0.0:
+        curvature, square = float(z @ image), float(z @ z)
+        steepest = max(steepest, curvature / square if square else 0.0)
+        if not curvature > FLAT * steepest * square:
             break
         root = math.sqrt(curvature)
         p[k], q[k], v[k] = z / root, image / root, fed / root

@@ -95,6 +95,9 @@ class Solution:
     counters: Mapping[str, int]
     """What the engine counted."""
 
+    planned: "Planned"
+    """What to hand to :func:`solve` for other right-hand sides with the same matrix: nothing is planned anew."""
+
     @property
     def certificate(self) -> Certificate:
         """The one with the largest forward bound."""
@@ -105,7 +108,8 @@ def solve(matrix: Any, b: Any, *, config: str | ChipConfig = "chip64", engine: s
           chip: str | Die = "reference", device: Device | None = None,
           tol: float = 1e-10, method: str = "fgmres", form: str = "auto", ridge: float = 0.0,
           noise: np.ndarray | None = None, digits: float | None = None, limit: int | None = None, keep: int = KEPT,
-          seed: int | None = None, bad: np.ndarray | None = None, on_iteration: OnIteration | None = None) -> Solution:
+          seed: int | None = None, bad: np.ndarray | None = None, planned: "Planned | None" = None,
+          on_iteration: OnIteration | None = None) -> Solution:
     """Solve A x = b, or the least squares problem min ||b - A x|| (of least norm, with fewer rows than columns).
 
     Parameters
@@ -132,6 +136,8 @@ def solve(matrix: Any, b: Any, *, config: str | ChipConfig = "chip64", engine: s
         Directions to recycle for later right-hand sides; 0 for none.
     bad : array
         (N, N) booleans: cells known to be bad.
+    planned : Planned
+        From an earlier :class:`Solution` for the same matrix, form and configuration.
 
     Errors: :class:`InputError` for what cannot be used, singular matrices among it, and where no plan is stable, with
     the reason; :class:`NotSolvedError` when the tolerance is not reached, with the best residual.
@@ -145,7 +151,7 @@ def solve(matrix: Any, b: Any, *, config: str | ChipConfig = "chip64", engine: s
     held = remap.realified(held)
     if noise is not None and complex_matrix:
         raise InputError("noise: is for real least squares; pose a complex one as a real one")
-    work = _posed(held, ridge, noise, form, die, columns.shape[1], tol, bad)
+    work = planned or _posed(held, ridge, noise, form, die, columns.shape[1], tol, bad)
     if method == "fcg" and not np.allclose(work.scaled, work.scaled.T, rtol=1e-12, atol=0.0):
         raise InputError("method: fcg needs a symmetric positive definite matrix; use fgmres")
     with ExitStack() as stack:
@@ -173,19 +179,31 @@ def solve(matrix: Any, b: Any, *, config: str | ChipConfig = "chip64", engine: s
         predicted_without=work.choice.without,
         reasons=(*([work.posed.what] if work.posed.what else []), *work.choice.reasons),
         warnings=warnings,
-        counters=counters)
+        counters=counters,
+        planned=work)
 
 
 @dataclass(frozen=True, eq=False)
-class _Work:
-    """A posed problem, scaled, and the inverse for what it was scaled to: (R B C) u = R c, z = C u."""
+class Planned:
+    """A posed problem B z = c, scaled, and the inverse for what it was scaled to: (R B C) u = R c, z = C u."""
 
     posed: remap.Posed
+    """The square real system that is iterated on."""
+
     certified: remap.Posed
+    """The one that certificates are for: the same, or the normal form of an augmented one."""
+
     rows: np.ndarray
+    """R, (n,)."""
+
     columns: np.ndarray
+    """C, (n,)."""
+
     scaled: np.ndarray
+    """R B C, (n, n)."""
+
     choice: Choice
+    """The inverse of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,7 +216,7 @@ class _Result:
 
 
 def _posed(held: Any, ridge: float, noise: np.ndarray | None, form: str, die: Die, count: int, tol: float,
-           bad: np.ndarray | None) -> _Work:
+           bad: np.ndarray | None) -> Planned:
     """The form whose inverse is expected to need fewest iterations."""
     m, n = held.shape
     dense = held.toarray() if scipy.sparse.issparse(held) else held
@@ -227,7 +245,7 @@ def _posed(held: Any, ridge: float, noise: np.ndarray | None, form: str, die: Di
     return min(works, key=lambda work: work.choice.iterations)
 
 
-def _scaled(posed: remap.Posed, certified: remap.Posed, choose: Callable[[np.ndarray], Choice]) -> _Work:
+def _scaled(posed: remap.Posed, certified: remap.Posed, choose: Callable[[np.ndarray], Choice]) -> Planned:
     size = np.abs(posed.matrix)
     n = len(size)
     rows, columns = np.ones(n), np.ones(n)
@@ -243,13 +261,13 @@ def _scaled(posed: remap.Posed, certified: remap.Posed, choose: Callable[[np.nda
         what = "matrix" if posed.what == "" else f"matrix: the {posed.what.split(' of ')[0].split(':')[0]} form is"
         raise InputError(f"{what}{':' if posed.what == '' else ''} numerically singular, condition number "
                          f"{condition:.1e} when scaled; at most {CONDITION_MAX:.0e} is allowed")
-    return _Work(posed, certified, rows, columns, scaled, choose(scaled))
+    return Planned(posed, certified, rows, columns, scaled, choose(scaled))
 
 
 class _Run:
     """All right-hand sides of one problem on one chip."""
 
-    def __init__(self, work: _Work, solves: CountingSolve, method: Callable[..., Krylov], tol: float,
+    def __init__(self, work: Planned, solves: CountingSolve, method: Callable[..., Krylov], tol: float,
                  limit: int | None, keep: int, on_iteration: OnIteration | None):
         self.solves = solves
         self.work, self.method, self.tol, self.keep, self.on_iteration = work, method, tol, keep, on_iteration
@@ -294,6 +312,10 @@ class _Run:
         """What certificates and the chip have to say."""
         wanted = 10.0 ** -(digits if digits is not None else max(0.0, -math.log10(tol) - DIGITS_LOST))
         found = dict.fromkeys(filter(None, (result.certificate.warning(wanted) for result in results)))
+        choice = self.work.choice
+        if choice.iterations >= choice.without:
+            found[f"the chip saves no iterations on this system: {choice.iterations:.0f} were expected with it, "
+                  f"{choice.without:.0f} without"] = None
         unanswered = sum(result.unanswered for result in results)
         if unanswered:
             found[f"the chip had no answer to {unanswered} of {self.solves.solves} solves (the solution clips at every "
