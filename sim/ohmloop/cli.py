@@ -79,7 +79,8 @@ def solve(
     seed: Annotated[int | None, typer.Option(help="Draw another chip of a design.", min=0)] = None,
     tol: Annotated[float, typer.Option(help="Relative residual to reach.")] = 1e-10,
     method: Annotated[str, typer.Option(help="Iteration on the host around the chip: fgmres, or fcg for symmetric "
-                                             "positive definite systems.")] = "fgmres",
+                                             "positive definite systems; on the chip: refine, gcr, gcr5, or digital "
+                                             "with its loop open.")] = "fgmres",
     limit: Annotated[int | None, typer.Option(help="Most iterations.", min=1)] = None,
     ridge: Annotated[float, typer.Option(help="Least squares with this times ||x||^2 added.", min=0.0)] = 0.0,
     compare: Annotated[bool, typer.Option("--compare", help="Count iterations without the chip too: with no "

@@ -53,7 +53,8 @@ class Outcome:
     compared: Mapping[str, int | str] = field(default_factory=dict)
     reasons: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    history: list[float] = field(default_factory=list)
+    history: list[float | None] = field(default_factory=list)
+    """Relative residuals before the first iteration and after each; None where only the chip knows."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def _fill(outcome: Outcome, found: Solution, device: Device) -> None:
     outcome.chip_time_s = counters.clock_cycles * params.clock_s
     outcome.energy_J = energy_of_counters(counters.events, counters.clock_cycles, device.config, params).total_J
     outcome.reasons, outcome.warnings = found.reasons, found.warnings
-    outcome.history = [float(residual) for residual in found.histories[0]]
+    outcome.history = [_finite(residual) for residual in found.histories[0]]
 
 
 def _finite(value: float) -> float | None:
