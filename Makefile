@@ -13,7 +13,7 @@ BIN := .venv/bin
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sim sweep report verilog registers test lockstep buses streams equivalence convergence solvers random calibration safety settling spice effects bench area lint docs doctor lock clean
+.PHONY: help setup sim sweep report verilog registers test lockstep buses streams equivalence convergence solvers random calibration large safety settling spice effects bench area lint docs doctor lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -64,6 +64,9 @@ random: setup ## long campaign, random systems solved or refused with a reason: 
 
 calibration: setup ## long campaign, what digital calibration mends: [CONFIG=chip64] [ARGS="--engine icarus --chips 2"]
 	@$(BIN)/python -m verification.programs.calibration --config $(CONFIG) $(ARGS)
+
+large: setup ## long campaign, systems above the array: methods, solves, writings, what is chosen: [ARGS="--only 'heat'"]
+	@$(BIN)/python -m verification.programs.large_systems --config $(CONFIG) $(ARGS)
 
 safety: setup ## long campaign, chips that should fail must say so: [CONFIG=lab] [ARGS="--count 10000"]
 	@$(BIN)/python -m verification.programs.safety $(if $(filter command line,$(origin CONFIG)),--config $(CONFIG)) $(ARGS)

@@ -142,7 +142,7 @@ class Cut:
         try:
             w[:, self.a12.places] = np.linalg.solve(a11, self.a12.numbers)
         except np.linalg.LinAlgError:
-            raise InputError(f"matrix: the block of the first {n1} unknowns is singular; order them otherwise") from None
+            raise InputError(f"matrix: its first {n1} unknowns alone are singular; another order may serve") from None
         self.kept = Columns(w)
         self.second = second(a22 - a21 @ w)
         coupled = len(self.a12.places)
@@ -192,7 +192,7 @@ class RecursiveInverse:
         if form not in FORMS or cut not in CUTS:
             raise InputError(f"elimination: form must be one of {', '.join(FORMS)} and cut one of {', '.join(CUTS)}, "
                              f"not {form!r}, {cut!r}")
-        self.size, self.form, self.cut = len(matrix), form, cut
+        self.size, self.blocks, self.form, self.cut = len(matrix), len(blocks), form, cut
         self._order = ordered(matrix, blocks)
         loops = Loops(plan_loop)
         sizes = [len(block) for block in blocks]
@@ -241,10 +241,10 @@ class GaussSeidel:
 
     def __init__(self, matrix: np.ndarray, blocks: Sequence[np.ndarray], plan_loop: PlanLoop, *,
                  symmetric: bool = False):
-        self.size, self.symmetric = len(matrix), symmetric
+        self.size, self.blocks, self.symmetric = len(matrix), len(blocks), symmetric
         ordered(matrix, blocks)
         loops = Loops(plan_loop)
-        self._blocks = [(block, loops.number(matrix[np.ix_(block, block)])) for block in blocks]
+        self._diagonal = [(block, loops.number(matrix[np.ix_(block, block)])) for block in blocks]
         self._before, self._behind = [], []
         for i, block in enumerate(blocks):
             for couplings, others in ((self._before, blocks[:i]), (self._behind, blocks[i + 1:])):
@@ -261,10 +261,10 @@ class GaussSeidel:
     def apply(self, solve: Solve, v: np.ndarray) -> np.ndarray:
         """About (D + L)^-1 v, or the symmetric one, (n,)."""
         x = np.zeros(self.size)
-        for (block, k), before in zip(self._blocks, self._before, strict=True):
+        for (block, k), before in zip(self._diagonal, self._before, strict=True):
             x[block] = solve(k, v[block] - before @ x)
         if self.symmetric:
-            for (block, k), behind in zip(self._blocks[-2::-1], self._behind[-2::-1], strict=True):
+            for (block, k), behind in zip(self._diagonal[-2::-1], self._behind[-2::-1], strict=True):
                 x[block] -= solve(k, behind @ x)
         return x
 
@@ -282,8 +282,9 @@ class Bordered:
 
     def __init__(self, matrix: np.ndarray, largest: int, plan_loop: PlanLoop, *,
                  border: Sequence[int] | None = None):
-        n = self.size = len(matrix)
         require_square(matrix)
+        n, self.blocks = len(matrix), 1
+        self.size = n
         few = n - largest if border is None else len(border)
         if not (0 < few <= BORDER_MAX and n - few <= largest):
             raise InputError(f"border: {n} unknowns with {few} beside an array of {largest}; allowed are 1 to "

@@ -1,11 +1,11 @@
-"""Which inverse for a system that is larger than the array? All that might serve are tried on a model; the clocks decide.
+"""Which inverse for a system larger than the array? All that might serve are tried on a model; the clocks decide.
 
 Every way to split the unknowns (:mod:`ohmloop.solvers.partition`) is taken with every way to put the blocks together
 (:mod:`ohmloop.solvers.blocks`, :mod:`ohmloop.solvers.schwarz`). Each then runs the iteration that is meant to run,
 flexible GMRES, on settled models of a few drawn chips and a right-hand side drawn from a seed, and is charged with
 (:mod:`ohmloop.plan.cost`)::
 
-    iterations (T_solve solves + T_write writings + digital) + set-up / right-hand sides
+    iterations (T_solve solves + T_write writings + digital) + what is done once / right-hand sides
 
 A block that has no stable plan rules a candidate out, with the planner's reason; another split may still serve. What
 could not win even if its blocks were the best there can be is not planned at all.
@@ -13,7 +13,7 @@ could not win even if its blocks were the best there can be is not planned at al
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
@@ -22,15 +22,16 @@ import numpy as np
 from ohmloop.analog.cells import Die
 from ohmloop.analog.params import AnalogParams
 from ohmloop.errors import InputError
-from ohmloop.plan.cost import Cost, application_cost, digital_cycles
+from ohmloop.plan import search
+from ohmloop.plan.cost import Cost, application_cost, digital_cycles, writing_cycles, writings
 from ohmloop.plan.loop import Loop
-from ohmloop.plan.planner import plan_preconditioner, plan_system
+from ohmloop.plan.planner import plan_system
 from ohmloop.plan.scaling import check_magnitude
 from ohmloop.readers import require_square
 from ohmloop.solvers import partition
 from ohmloop.solvers.blocks import BORDER_MAX, Bordered, GaussSeidel, PlanLoop, RecursiveInverse, Work
 from ohmloop.solvers.inverse import Inverse
-from ohmloop.solvers.krylov import fgmres
+from ohmloop.solvers.krylov import fgmres, fgmres_count
 from ohmloop.solvers.loops import StaticLoops
 from ohmloop.solvers.schwarz import Schwarz, aggregates, bilinear
 from ohmloop_hdl.config import ChipConfig
@@ -39,7 +40,7 @@ TOLERANCE = 1e-10
 """Relative residual that is counted up to."""
 
 DRAWS = 2
-"""Chips that a candidate runs on; their mean counts."""
+"""Chips that a candidate runs on; their mean counts. Their seeds are behind those that plans are ranked on."""
 
 LIMIT = 200
 """Iterations after which a candidate is given up."""
@@ -60,6 +61,9 @@ METHODS = (BORDER, SCHWARZ, GAUSS_SEIDEL, *ELIMINATIONS)
 
 class WorkedInverse(Inverse, Protocol):
     """An inverse that knows its digital work."""
+
+    blocks: int
+    """Blocks that it is made of, those done digitally not counted."""
 
     @property
     def work(self) -> Work:
@@ -99,9 +103,12 @@ class Measured:
     """Whether it got there on every chip."""
 
     cost: Cost
-    """Of one right-hand side, iterations rounded up from the mean, the share of the set-up not in it."""
+    """Of the first right-hand side, iterations rounded up from the mean, the set-up not in it."""
 
-    setup_clocks: int = field(default=0)
+    later_clocks: int
+    """Of each further one: less where an array still holds what is asked for."""
+
+    setup_clocks: int
     """Of the digital set-up, for all right-hand sides together."""
 
     @property
@@ -110,14 +117,17 @@ class Measured:
         return sum(self.iterations) / len(self.iterations)
 
     def clocks(self, right_hand_sides: int = 1) -> float:
-        """Clocks a right-hand side, with its share of the set-up; infinite where it does not get there."""
-        return self.cost.clocks + self.setup_clocks / right_hand_sides if self.solved else math.inf
+        """Clocks a right-hand side, with its share of what is done once; infinite where it does not get there."""
+        once = self.setup_clocks + self.cost.clocks - self.later_clocks
+        return self.later_clocks + once / right_hand_sides if self.solved else math.inf
 
-    def sentence(self, right_hand_sides: int = 1) -> str:
+    def sentence(self) -> str:
         """All that decided, in one sentence."""
         reached = f"{self.mean:.3g} iterations" if self.solved else f"not solved in {max(self.iterations)} iterations"
-        return (f"{self.candidate.name}: {reached}, {self.cost.solves} solves, {self.cost.writings} writings of the "
-                f"array, {thousands(self.cost.clocks)} clocks a right-hand side and {thousands(self.setup_clocks)} once")
+        arrays = f"{self.cost.writings} writing{'s' * (self.cost.writings != 1)} of an array"
+        return (f"{self.candidate.name}: {reached}, {self.cost.solves} solves, {arrays}, "
+                f"{thousands(self.cost.clocks)} clocks for the first right-hand side, {thousands(self.later_clocks)} "
+                f"for each further one, {thousands(self.setup_clocks)} to set up")
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,19 +173,29 @@ def candidates(matrix: np.ndarray, config: ChipConfig, *, grid: tuple[int, int] 
 
 
 def measure(candidate: Candidate, inverse: WorkedInverse, matrix: np.ndarray, config: ChipConfig,
-            params: AnalogParams, *, tolerance: float = TOLERANCE, arrays: int = 1,
-            seeds: Sequence[int] = range(DRAWS), limit: int = LIMIT) -> Measured:
-    """Run one on a chip a seed, each with its own right-hand side A x, x Gaussian, to a relative residual."""
+            params: AnalogParams, *, tolerance: float = TOLERANCE, arrays: int = 1, seed: int = 0,
+            chips: Sequence[int] = range(search.CHIPS, search.CHIPS + DRAWS), limit: int = LIMIT) -> Measured:
+    """Run one on chips, by their seeds, each with its own right-hand side A x, x Gaussian drawn from ``seed`` and that
+    of the chip, to a relative residual."""
     counts, solved = [], True
-    for seed in seeds:
-        loops = StaticLoops(inverse.loops, Die.sample(config, replace(params, seed=seed)))
-        b = matrix @ np.random.default_rng([seed, 1]).standard_normal(len(matrix))
+    for chip in chips:
+        loops = StaticLoops(inverse.loops, Die.sample(config, replace(params, seed=chip)))
+        b = matrix @ np.random.default_rng([seed, chip]).standard_normal(len(matrix))
         ended = fgmres(matrix, b, partial(inverse.apply, loops), tol=tolerance, limit=limit)
         counts.append(ended.iterations)
         solved &= ended.solved
-    times = math.ceil(sum(counts) / len(counts))
-    return Measured(candidate, inverse, tuple(counts), solved,
-                    iterations_cost(inverse, times, matrix, config, params, arrays),
+    return charged(candidate, inverse, tuple(counts), solved, matrix, config, params, arrays)
+
+
+def charged(candidate: Candidate, inverse: WorkedInverse, iterations: tuple[int, ...], solved: bool, matrix: np.ndarray,
+            config: ChipConfig, params: AnalogParams, arrays: int = 1) -> Measured:
+    """What these iterations cost with so many arrays."""
+    times = math.ceil(sum(iterations) / len(iterations))
+    cost = iterations_cost(inverse, times, matrix, config, params, arrays)
+    asked = calls(inverse)
+    again = writings(asked, arrays, 2 * times) - writings(asked, arrays, times)
+    return Measured(candidate, inverse, iterations, solved, cost,
+                    cost.clocks - (cost.writings - again) * writing_cycles(config),
                     digital_cycles(inverse.work.setup, params))
 
 
@@ -201,8 +221,8 @@ def ranked(matrix: np.ndarray, config: ChipConfig, params: AnalogParams, *, grid
     that settle as soon as the identity does. The first whose least is above what another one needs ends the search,
     unless it is ``exhaustive``.
 
-    ``right_hand_sides``: how many share the set-up. ``arrays``: chips that hold a loop each. ``seed``: the first chip
-    and right-hand side. ``plan_loop``: makes loops of blocks, :func:`planned` unless told otherwise. Errors: as
+    ``right_hand_sides``: how many share the set-up. ``arrays``: chips that hold a loop each. ``seed`` draws
+    right-hand sides. ``plan_loop``: makes loops of blocks, :func:`planned` unless told otherwise. Errors: as
     :func:`candidates`.
     """
     plan, quickest = plan_loop or planned(config, params), plan_system(np.eye(1), config, params)
@@ -213,8 +233,9 @@ def ranked(matrix: np.ndarray, config: ChipConfig, params: AnalogParams, *, grid
         except InputError as refusal:
             refused.append((candidate, str(refusal)))
             continue
-        cost = iterations_cost(outline, fewest_iterations(tolerance, config), matrix, config, params, arrays)
-        least.append((cost.clocks + digital_cycles(outline.work.setup, params) / right_hand_sides, candidate))
+        at_least = charged(candidate, outline, (fewest_iterations(tolerance, config),), True, matrix, config, params,
+                           arrays)
+        least.append((at_least.clocks(right_hand_sides), candidate))
     best = math.inf
     for clocks, candidate in sorted(least, key=lambda item: item[0]):
         if clocks > best and not exhaustive:
@@ -226,7 +247,7 @@ def ranked(matrix: np.ndarray, config: ChipConfig, params: AnalogParams, *, grid
             refused.append((candidate, str(refusal)))
             continue
         found.append(measure(candidate, inverse, matrix, config, params, tolerance=tolerance, arrays=arrays,
-                             seeds=range(seed, seed + DRAWS)))
+                             seed=seed, limit=LIMIT))
         best = min(best, found[-1].clocks(right_hand_sides))
     found.sort(key=lambda measured: measured.clocks(right_hand_sides))
     return Ranking(tuple(found), tuple(refused), tuple(hopeless))
@@ -244,8 +265,8 @@ def choose(matrix: np.ndarray, config: ChipConfig, params: AnalogParams, *, grid
                      arrays=arrays, seed=seed, plan_loop=plan_loop)
     if not ranking.measured:
         candidate, why = ranking.refused[0]
-        raise InputError(f"matrix: of {len(ranking.refused)} ways to split {len(matrix)} unknowns none has a stable plan "
-                         f"for every block; {candidate.name}: {why}")
+        raise InputError(f"matrix: of {len(ranking.refused)} ways to split {len(matrix)} unknowns none has a stable "
+                         f"plan for every block; {candidate.name}: {why}")
     if not ranking.measured[0].solved:
         raise InputError(f"matrix: none of {len(ranking.measured)} ways to split {len(matrix)} unknowns reaches a "
                          f"relative residual of {tolerance:g} in {LIMIT} iterations")
@@ -256,7 +277,8 @@ class Chosen:
     """An inverse with the reasons for it."""
 
     def __init__(self, inverse: WorkedInverse, reasons: tuple[str, ...]):
-        self.inverse, self.size, self.loops, self.work = inverse, inverse.size, inverse.loops, inverse.work
+        self.inverse, self.size, self.blocks = inverse, inverse.size, inverse.blocks
+        self.loops, self.work = inverse.loops, inverse.work
         self.reasons = (*inverse.reasons, *reasons)
 
     def apply(self, solve: Callable[[int, np.ndarray], np.ndarray], v: np.ndarray) -> np.ndarray:
@@ -279,8 +301,8 @@ def explanation(ranking: Ranking, matrix: np.ndarray, params: AnalogParams, righ
     reasons += [f"refused {candidate.name}: {why}" for candidate, why in ranking.refused]
     n = len(matrix)
     factor, solve = digital_cycles(n ** 3 // 3, params), digital_cycles(n * n, params)
-    reasons.append(f"a dense float64 factorisation on the host would take the time of {thousands(factor)} clocks once and "
-                   f"{thousands(solve)} a right-hand side")
+    reasons.append(f"a dense float64 factorisation on the host would take the time of {thousands(factor)} clocks once "
+                   f"and {thousands(solve)} a right-hand side")
     return tuple(reasons)
 
 
@@ -297,14 +319,17 @@ def calls(inverse: Inverse) -> tuple[int, ...]:
 
 
 def planned(config: ChipConfig, params: AnalogParams) -> PlanLoop:
-    """Plans loops for blocks as preconditioners; blocks that are equal but for rounding noise once."""
+    """Plans loops for blocks, for the fewest iterations on the block alone (:func:`ohmloop.plan.search.plan_loop`).
+
+    Blocks that are equal but for rounding noise are planned once.
+    """
     known: dict[bytes, Loop | InputError] = {}
 
     def plan_loop(block: np.ndarray) -> Loop:
         key = (np.round(block / np.abs(block).max(initial=1e-300), 10) + 0.0).tobytes()
         if key not in known:
             try:
-                known[key] = Loop.plain(block, plan_preconditioner(block, config, params))
+                known[key] = search.plan_loop(block, config, params, count=fgmres_count)
             except InputError as refusal:
                 known[key] = refusal
         loop = known[key]
@@ -319,6 +344,7 @@ def thousands(clocks: float) -> str:
     return f"{clocks:.0f}" if clocks < 1e4 else f"{clocks / 1e3:.0f} thousand"
 
 
-def _schwarz(matrix: np.ndarray, blocks: partition.Blocks, grid: tuple[int, int] | None, plan_loop: PlanLoop) -> Schwarz:
+def _schwarz(matrix: np.ndarray, blocks: partition.Blocks, grid: tuple[int, int] | None,
+             plan_loop: PlanLoop) -> Schwarz:
     coarse = bilinear(grid) if grid is not None else aggregates(matrix, blocks)
     return Schwarz(matrix, blocks, coarse, plan_loop)

@@ -116,14 +116,14 @@ def has_pairs(matrix: np.ndarray) -> bool:
 
 def is_sparse(matrix: np.ndarray) -> bool:
     """Whether few enough elements are not zero (:data:`SPARSE`) for an ordering to find something."""
-    return np.count_nonzero(matrix) <= SPARSE * matrix.size
+    return bool(np.count_nonzero(matrix) <= SPARSE * matrix.size)
 
 
 def partitions(matrix: np.ndarray, largest: int, grid: tuple[int, int] | None = None) -> dict[str, Blocks]:
     """Partitions worth a try, by name: one that fits the structure, and the plain one.
 
-    The first is boxes on a grid, else pairs, else bisection of a sparse graph; then the band of a sparse matrix, or
-    unknowns as they come.
+    First boxes on a grid, else pairs, else bisection of a sparse graph; then the band of a sparse matrix; unknowns as
+    they come where nothing fits.
 
     ``grid``: rows and columns of the grid of unknowns, where the caller knows; found from the pattern otherwise.
 
@@ -142,7 +142,7 @@ def partitions(matrix: np.ndarray, largest: int, grid: tuple[int, int] | None = 
         found["bisection"] = bisected(matrix, largest)
     if is_sparse(matrix):
         found["band"] = banded(matrix, largest)
-    else:
+    elif not found:
         found["natural"] = natural(matrix, largest)
     return found
 

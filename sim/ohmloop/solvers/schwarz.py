@@ -4,7 +4,7 @@ Boxes repair what is rough; what is smooth over many boxes they hardly see, and 
 boxes. So a coarse space P, n x m with m of about n/16, takes care of it, exactly in float64 (E = P' A P)::
 
     multiplicative    x = P E^-1 P' v,  then box by box  x_i += A_ii^-1 (v - A x)_i
-    additive          x = P E^-1 P' v  +  sum over boxes of  A_ii^-1 v_i       
+    additive          x = P E^-1 P' v  +  sum over boxes of  A_ii^-1 v_i
 
 One solve a box and application, nothing else analogue. Boxes that hold equal matrices share a loop: all boxes of a
 Poisson grid are one loop, and the array is written once for the whole iteration. The multiplicative form needs fewer
@@ -55,7 +55,7 @@ class Schwarz:
 
     def __init__(self, matrix: np.ndarray, blocks: Sequence[np.ndarray], coarse: np.ndarray | None,
                  plan_loop: PlanLoop, *, additive: bool = False):
-        self.size, self.additive = len(matrix), additive
+        self.size, self.blocks, self.additive = len(matrix), len(blocks), additive
         ordered(matrix, blocks)
         loops = Loops(plan_loop)
         self._boxes = [(box, loops.number(matrix[np.ix_(box, box)])) for box in blocks]
@@ -69,7 +69,8 @@ class Schwarz:
             self._coarse, self.coarse_size = csr_matrix(coarse), coarse.shape[1]
             self._inverse = _galerkin_inverse(matrix, coarse)
             nonzero, m = self._coarse.nnz, self.coarse_size
-            self.work += Work(2 * nonzero + m * m, math.ceil(nonzero / self.size) * elements + m * nonzero + m ** 3, m * m)
+            setup = math.ceil(nonzero / self.size) * elements + m * nonzero + m ** 3
+            self.work += Work(2 * nonzero + m * m, setup, m * m)
         level = f"a coarse system of {self.coarse_size} solved digitally" if self.coarse_size else "no coarse system"
         self.reasons = (f"{'all at once' if additive else 'one after the other'}, {len(blocks)} boxes of at most "
                         f"{max(map(len, blocks))} unknowns with {len(self.loops)} different matrices, and {level}: "
@@ -105,8 +106,8 @@ def aggregates(matrix: np.ndarray, blocks: Sequence[np.ndarray], spacing: int = 
     """
     diagonal = np.diag(matrix)
     if not diagonal.all():
-        raise InputError(f"matrix: element ({np.flatnonzero(diagonal == 0)[0] + 1}, same), counted from 1, of the "
-                         "diagonal is zero; aggregates need it, use one level")
+        row = int(np.flatnonzero(diagonal == 0)[0]) + 1
+        raise InputError(f"matrix: row {row} of the diagonal is zero; aggregates need it, use one level")
     pieces = [block[piece] for block in blocks for piece in bisected(matrix[np.ix_(block, block)], spacing ** 2)]
     constant = np.zeros((len(matrix), len(pieces)))
     for column, piece in enumerate(pieces):
