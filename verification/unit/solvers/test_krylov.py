@@ -137,6 +137,8 @@ def test_recycling_takes_the_slow_directions_out(method, rng: np.random.Generato
     later = [method(matrix, rng.standard_normal(60), None, tol=1e-10, limit=200, recycled=first.space)
              for _ in range(2)]
     assert first.solved and all(found.solved for found in later)
+    for found in later:
+        assert found.residuals[-1] == pytest.approx(found.relative_residual, rel=1e-2)
     assert len(first.space) == 8 and max(found.iterations for found in later) <= 0.7 * first.iterations
     assert method(matrix, rng.standard_normal(60), None, keep=0).space is None
 
