@@ -153,6 +153,16 @@ def test_a_recycled_right_hand_side_costs_nothing(rng: np.random.Generator):
     assert fgmres(matrix, b, None, tol=1e-9, recycled=space).iterations == 0
 
 
+@pytest.mark.parametrize("method", [fgmres, fcg])
+def test_a_recycled_iteration_knows_its_residual(method, rng: np.random.Generator):
+    """What it believes after each iteration is what the answer has, in one cycle, though the space is not invariant."""
+    matrix = ensemble("wishart", 40, 1e3, SEED)
+    inverse = noisy(matrix, 0.5, rng)
+    space = method(matrix, rng.standard_normal(40), inverse, tol=1e-10).space
+    found = method(matrix, rng.standard_normal(40), inverse, tol=1e-6, recycled=space)
+    assert found.solved and found.residuals[-1] == pytest.approx(found.relative_residual, rel=1e-3)
+
+
 def test_harmonic_directions_are_those_of_the_smallest_eigenvalues(rng: np.random.Generator):
     """Of the whole space, harmonic Ritz vectors are eigenvectors."""
     q, _ = np.linalg.qr(rng.standard_normal((12, 12)))
