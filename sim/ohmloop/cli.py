@@ -15,7 +15,7 @@ from ohmloop.engines import tools
 from ohmloop.errors import InputError
 from ohmloop_hdl.config import CONFIGS, config_named
 
-app = typer.Typer(name="ohmloop", no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
+app = typer.Typer(name="ohmloop", no_args_is_help=True, pretty_exceptions_enable=False,
                   help="Ohmloop: an open, cycle-accurate closed-loop analogue in-memory solver.")
 
 Config = Annotated[str, typer.Option(help=f"Chip configuration: {', '.join(CONFIGS)}.", metavar="NAME")]
@@ -62,6 +62,43 @@ def verilog(
         raise InputError(f"--host must be one of {', '.join(HOSTS)}, not {host!r}")
     write_project(chip, out, host)
     print(f"Verilog of {chip.name} with {host} in {out}")
+
+
+@app.command()
+def solve(
+    matrix: Annotated[Path, typer.Argument(help="Matrix file (.mtx .npy .npz .csv), real or complex, any shape.",
+                                           metavar="FILE", show_default=False)],
+    rhs: Annotated[Path | None, typer.Option(help="Right-hand side file; A 1 when left out, so that x is all ones.",
+                                             metavar="FILE")] = None,
+    config: Config = "chip64",
+    engine: Annotated[str, typer.Option(help="model: golden machine and numpy; rtl: the generated Verilog at full "
+                                             "speed; icarus, verilator: the same in a simulator.")] = "model",
+    analog: Annotated[str, typer.Option("--chip", help="The analogue chip: reference, detailed or ideal; a .csv of "
+                                        "parameters; a measured chip (.npz or folder).",
+                                        metavar="NAME|PATH")] = "reference",
+    seed: Annotated[int | None, typer.Option(help="Draw another chip of a design.", min=0)] = None,
+    tol: Annotated[float, typer.Option(help="Relative residual to reach.")] = 1e-10,
+    method: Annotated[str, typer.Option(help="Iteration on the host around the chip: fgmres, or fcg for symmetric "
+                                             "positive definite systems; on the chip: refine, gcr, gcr5, or digital "
+                                             "with its loop open.")] = "fgmres",
+    limit: Annotated[int | None, typer.Option(help="Most iterations.", min=1)] = None,
+    ridge: Annotated[float, typer.Option(help="Least squares with this times ||x||^2 added.", min=0.0)] = 0.0,
+    compare: Annotated[bool, typer.Option("--compare", help="Count iterations without the chip too: with no "
+                                          "preconditioner, Jacobi, ILU(0).")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Say why the system is solved this way.")] = False,
+    answer: Annotated[Path | None, typer.Option("--answer", help="Write x there, .npy or .csv.",
+                                                metavar="FILE")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write everything for a machine to read.", metavar="FILE")] = None,
+):
+    """Solve a system of your own to the tolerance you ask for, and say what the answer is worth.
+
+    Exit code 0: solved; 2: refused, with the reason; 3: not solved, with the best residual; 130: interrupted.
+    """
+    chip = config_named(config)
+    from ohmloop.report.solve_run import Request, run_solve
+
+    run_solve(chip, Request(matrix=matrix, rhs=rhs, engine=engine, chip=analog, seed=seed, tol=tol, method=method,
+                            limit=limit, ridge=ridge, compare=compare, explain=explain, json_file=json, answer=answer))
 
 
 @app.command()

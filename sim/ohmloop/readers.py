@@ -29,28 +29,29 @@ _UNPACK_FAILURES = (ValueError, RuntimeError, NotImplementedError, zlib.error)
 """What an archive raises whose table of contents is whole: Python objects, encryption, another packing, damage."""
 
 
-def read_matrix(path: str | PathLike[str]) -> np.ndarray:
-    """The matrix in a file, dense, float64, shape (rows, columns).
+def read_matrix(path: str | PathLike[str], *, complex_allowed: bool = False) -> np.ndarray:
+    """The matrix in a file, dense, float64, or complex128 where allowed and given, shape (rows, columns).
 
-    ``.mtx`` is Matrix Market (coordinate or array; real, integer or pattern, where pattern entries read 1; general,
-    symmetric or skew-symmetric; entries given twice add up). ``.npz`` holds one array, or one named ``A``. ``.csv``
-    holds one row a line, comma between numbers, no header.
+    ``.mtx`` is Matrix Market (coordinate or array; real, integer, complex or pattern, where pattern entries read 1;
+    general, symmetric, skew-symmetric or Hermitian; entries given twice add up). ``.npz`` holds one array, or one named
+    ``A``. ``.csv`` holds one row a line, comma between numbers, no header.
 
     Errors: :class:`InputError`, one line, for a file that is missing, empty, cut short, not of its format, not
-    numeric, complex, not two-dimensional, of zero size, or holds NaN or infinity.
+    numeric, complex where that is not allowed, not two-dimensional, of zero size, or holds NaN or infinity.
     """
-    array = _read(Path(path), key="A")
+    array = _read(Path(path), "A", complex_allowed)
     if array.ndim != 2:
         raise InputError(f"{path}: a matrix has 2 dimensions, this array has {array.ndim}")
     return _checked(path, array)
 
 
-def read_vector(path: str | PathLike[str]) -> np.ndarray:
-    """The vector in a file, float64, shape (n,): a one-dimensional array, one row, or one column.
+def read_vector(path: str | PathLike[str], *, complex_allowed: bool = False) -> np.ndarray:
+    """The vector in a file, float64, or complex128 where allowed and given, shape (n,): a one-dimensional array, one
+    row, or one column.
 
     Formats and errors as :func:`read_matrix`; an ``.npz`` with several arrays must name the vector ``b``.
     """
-    array = _read(Path(path), key="b")
+    array = _read(Path(path), "b", complex_allowed)
     if array.ndim == 2 and 1 in array.shape:
         array = array.ravel()
     if array.ndim != 1:
@@ -66,8 +67,8 @@ def require_square(matrix: np.ndarray, what: str = "matrix") -> None:
         raise InputError(f"{what}: must be square, as many rows as columns, not {shape}")
 
 
-def _read(path: Path, key: str) -> np.ndarray:
-    """The raw array of a file, numeric and real but otherwise unchecked."""
+def _read(path: Path, key: str, complex_allowed: bool) -> np.ndarray:
+    """The raw array of a file, numeric but otherwise unchecked."""
     readers: dict[str, Callable[[Path, str], np.ndarray]] = {
         ".mtx": _read_mtx, ".npy": _read_npy, ".npz": _read_npz, ".csv": _read_csv}
     reader = readers.get(path.suffix.lower())
@@ -83,14 +84,12 @@ def _read(path: Path, key: str) -> np.ndarray:
         array = reader(path, key)
     except _READ_FAILURES as error:
         raise InputError(f"{path}: {_one_line(error)}") from None
-    return _real(path, array)
+    return _numbers(path, array, complex_allowed)
 
 
 def _read_mtx(path: Path, _key: str) -> np.ndarray:
     try:
-        rows, columns, _, _, field, _ = scipy.io.mminfo(str(path))
-        if field == "complex":
-            raise InputError(f"{path}: complex entries are not supported here, allowed are real, integer and pattern")
+        rows, columns, *_ = scipy.io.mminfo(str(path))
         _limit(path, rows * columns)
         content: Any = scipy.io.mmread(str(path))
     except _READ_FAILURES as error:
@@ -141,8 +140,11 @@ def _read_csv(path: Path, _key: str) -> np.ndarray:
             raise ValueError(f"is not a table of numbers with commas between them ({_one_line(error)})") from None
 
 
-def _real(path: Path, array: np.ndarray) -> np.ndarray:
-    """``array`` as float64; complex numbers, text and other kinds are refused."""
+def _numbers(path: Path, array: np.ndarray, complex_allowed: bool) -> np.ndarray:
+    """``array`` as float64 or complex128; text and other kinds are refused, complex numbers unless allowed."""
+    if array.dtype.kind == "c" and complex_allowed:
+        _limit(path, 2 * array.size)
+        return np.array(array, dtype=np.complex128, order="C")
     if array.dtype.kind == "c":
         raise InputError(f"{path}: complex numbers are not supported here, allowed are real ones")
     if array.dtype.kind not in "biuf":

@@ -104,7 +104,8 @@ def counted(name: str, matrix: np.ndarray, *, config: str = "chip64", engine: st
         name, f"{m} x {n}", *baselines.values(), iterations.mean(axis=0).tolist(), int(iterations.max()),
         float(np.mean(iterations[:, 0] * each)),
         float(np.mean([s.reprogrammings for s in found])) / RIGHT_HAND_SIDES,
-        max(max(s.relative_residuals) for s in found), max(s.certificate.forward_bound for s in found), found[0].reasons)
+        max(max(s.relative_residuals) for s in found), max(s.certificate.forward_bound for s in found),
+        found[0].reasons)
 
 
 def table(rows: list[Counts], config: str) -> Table:

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "svdpi.h"
+
 /* loop.py: TAYLOR_ORDER, LAST_POWER, DECAYED, RUNAWAY, SMALLEST_PIVOT */
 enum { TAYLOR_ORDER = 22, LAST_POWER = 24 };
 static const double DECAYED = 1.0/1048576.0;
@@ -56,6 +58,8 @@ static double *zeros(const Loop *loop, int count)
     memset(made, 0, bytes);
     return made;
 }
+
+static double *reals(const svOpenArrayHandle array) { return (double *)svGetArrayPtr(array); }
 
 static int columns(const Loop *loop) { return loop->diagonal ? 1 : loop->n; }
 
@@ -307,9 +311,10 @@ void ohmloop_free(void *held)
 
 /* Takes A, row by row, and L; LU factors of A + L/A0 (partial pivoting: the first of the largest wins). Returns whether
  * it is singular. */
-int ohmloop_factorise(void *held, const double *matrix, const double *array_load, double inverse_gain)
+int ohmloop_factorise(void *held, const svOpenArrayHandle a, const svOpenArrayHandle l, double inverse_gain)
 {
     Loop *loop = (Loop *)held;
+    const double *matrix = reals(a), *array_load = reals(l);
     const int n = loop->n, stride = loop->stride;
     double *f = loop->factors;
     loop->inverse_gain = inverse_gain;
@@ -370,9 +375,11 @@ int ohmloop_build_tables(void *held, int diagonal, double gf, double w, double n
 }
 
 /* Static equation: (A + L/A0) V = -b + L Vos, or V (gf + L/A0) = -A u + L Vos. */
-void ohmloop_solve_point(void *held, const double *drive_V, const double *offset_V, double *V)
+void ohmloop_solve_point(void *held, const svOpenArrayHandle u, const svOpenArrayHandle vos, const svOpenArrayHandle v)
 {
     Loop *loop = (Loop *)held;
+    const double *drive_V = reals(u), *offset_V = reals(vos);
+    double *V = reals(v);
     const int n = loop->n, stride = loop->stride;
     double *total = loop->z;
     if (loop->diagonal) {
@@ -396,18 +403,18 @@ void ohmloop_solve_point(void *held, const double *drive_V, const double *offset
 }
 
 /* Takes (e, V) over any number of clocks in one go, low bits first. */
-void ohmloop_advance(void *held, int clocks, double *e, double *V)
+void ohmloop_advance(void *held, int clocks, const svOpenArrayHandle e, const svOpenArrayHandle v)
 {
     Loop *loop = (Loop *)held;
     const size_t bytes = sizeof(double)*loop->n;
-    memcpy(loop->held_e, e, bytes);
-    memcpy(loop->held_V, V, bytes);
+    memcpy(loop->held_e, reals(e), bytes);
+    memcpy(loop->held_V, reals(v), bytes);
     for (int power = 0; power <= LAST_POWER; power++) if (clocks >> power & 1) {
         need_table(loop, power);
         step(loop, loop->s1[power], loop->s2[power]);
     }
-    memcpy(e, loop->held_e, bytes);
-    memcpy(V, loop->held_V, bytes);
+    memcpy(reals(e), loop->held_e, bytes);
+    memcpy(reals(v), loop->held_V, bytes);
 }
 
 #ifdef __cplusplus

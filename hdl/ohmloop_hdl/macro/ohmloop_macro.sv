@@ -201,7 +201,9 @@ module ohmloop_macro #(
     function automatic [$clog2(N)-1:0] position(input [N-1:0] one_hot);
         begin
             position = '0;
-            for (int i = 0; i < N; i = i + 1) if (one_hot[i] === 1'b1) position = $bits(position)'(i);
+            // Asked at every clock, mostly with no word line.
+            if (one_hot !== '0)
+                for (int i = 0; i < N; i = i + 1) if (one_hot[i] === 1'b1) position = $bits(position)'(i);
         end
     endfunction
 
@@ -281,16 +283,17 @@ module ohmloop_macro #(
     // does it, else the tasks behind. They do the same sums in the same order: results are the same to the last bit.
 `ifdef OHMLOOP_DPI
 
+    // Arrays of open size, so that macros of several sizes can be in one design.
     import "DPI-C" function chandle ohmloop_new(input int size);
     import "DPI-C" function void ohmloop_free(input chandle held);
     import "DPI-C" function int ohmloop_factorise(
-        input chandle held, input real a [0:NN-1], input real l [0:N-1], input real inverse);
+        input chandle held, input real a [], input real l [], input real inverse);
     import "DPI-C" function int ohmloop_build_tables(
         input chandle held, input int is_diagonal, input real feedback_g, input real amplifier, input real summing);
     import "DPI-C" function void ohmloop_solve_point(
-        input chandle held, input real u [0:N-1], input real vos [0:N-1], output real v [0:N-1]);
+        input chandle held, input real u [], input real vos [], output real v []);
     import "DPI-C" function void ohmloop_advance(
-        input chandle held, input int clocks, inout real e [0:N-1], inout real v [0:N-1]);
+        input chandle held, input int clocks, inout real e [], inout real v []);
 
     chandle loop;                                            // its factors and tables
 

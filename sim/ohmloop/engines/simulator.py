@@ -50,9 +50,9 @@ class SimulatorEngine:
     """A chip in a simulator that runs in a process of its own; operations go to it one by one.
 
     The simulation is the generated Verilog around the real-number macro, driven through AXI4-Lite; nothing analogue is
-    computed in Python unless ``body`` asks for it. On Verilator the arithmetic of the macro is in C. Simulated time stands
-    still between operations. Use as a context manager: leaving it ends the simulation, checks that the passive checkers
-    saw nothing, and raises what went wrong inside.
+    computed in Python unless ``body`` asks for it. On Verilator the arithmetic of the macro is in C. Simulated time
+    stands still between operations. Use as a context manager: leaving it ends the simulation, checks that the passive
+    checkers saw nothing, and raises what went wrong inside.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
 """A chip to work with: an engine, the driver, and what of a system is in the chip now."""
 
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,8 +34,11 @@ PROGRAM = assemble(f"""
 PROGRAM_ARRAYS, INVERT = 0, 2
 """Where the parts of :data:`PROGRAM` begin."""
 
-REFINEMENTS_MAX = 20
-"""Corrections in float64 after which a solution is given up."""
+LIMIT = 60
+"""Iterations of a program in one run."""
+
+SLOWEST = 0.5
+"""A correction that leaves more than this of the residual stagnates."""
 
 TRAPS = {
     TrapCause.CLIP: "an amplifier reaches its rail at every drive range",
@@ -64,6 +68,16 @@ class Counters:
     clock_cycles: int = 0
     events: Counter[Event] = field(default_factory=Counter)
     """What the chip counted, modulo 2^32 between two looks."""
+
+
+@dataclass(frozen=True)
+class Correction:
+    """An answer x (n,), the norm of its residual in float64, iterations of the run that made it, and how that ended."""
+
+    x: np.ndarray
+    residual: float
+    iterations: int
+    status: Status
 
 
 class Device:
@@ -191,6 +205,21 @@ class Device:
         self._counters.clock_cycles += outcome.status.cycles
         return outcome
 
+    def corrections(self, matrix: np.ndarray, plan: Plan, b: np.ndarray, program: str = "gcr",
+                    start: np.ndarray | None = None, limit: int = LIMIT) -> Iterator[Correction]:
+        """Answers x (n,) of A x = b that get better: each is the last and what a run of ``program``, at most ``limit``
+        iterations, makes of its residual in float64."""
+        x = np.zeros(plan.n) if start is None else start
+        residual = b - matrix @ x
+        while True:
+            rhs = scale_rhs(residual, self.config)
+            outcome = self.run(iterative_job(program, plan, matrix, rhs, self.config, limit=limit))
+            found = answer(plan, rhs, outcome)
+            self._counters.analogue_solves += found.iterations
+            x = x + found.x
+            residual = b - matrix @ x
+            yield Correction(x, float(np.linalg.norm(residual)), found.iterations, outcome.status)
+
     def solve(self, b: np.ndarray, tol: float = 1e-10, program: str = "gcr") -> np.ndarray:
         """x (n,) with ||b - A x|| <= ``tol`` ||b|| for the matrix that :meth:`program` was given.
 
@@ -198,23 +227,17 @@ class Device:
         """
         if self._matrix is None or self.plan is None:
             raise InputError("solve: no matrix is programmed")
-        matrix, plan = self._matrix, self.plan
         b = np.asarray(b, dtype=np.float64)
-        x, r, size = np.zeros(plan.n), b, np.linalg.norm(b)
-        for _ in range(REFINEMENTS_MAX):
-            left = np.linalg.norm(r)
-            if left <= tol * size:
-                break
-            rhs = scale_rhs(r, self.config)
-            found = answer(plan, rhs, self.run(iterative_job(program, plan, matrix, rhs, self.config)))
-            better = b - matrix @ (x + found.x)
-            if not np.linalg.norm(better) < 0.5 * left:
+        size = left = float(np.linalg.norm(b))
+        if size == 0.0:
+            return np.zeros(self.plan.n)
+        for found in self.corrections(self._matrix, self.plan, b, program):
+            if found.residual <= tol * size:
+                return found.x
+            if not found.residual < SLOWEST * left:
                 raise NotSolvedError(f"{program}: stagnates at a relative residual of {left / size:.1e}")
-            x, r = x + found.x, better
-        else:
-            raise NotSolvedError(f"{program}: a relative residual of {np.linalg.norm(r) / size:.1e} after "
-                                 f"{REFINEMENTS_MAX} corrections")
-        return x
+            left = found.residual
+        raise AssertionError("corrections do not end by themselves")
 
     def as_linear_operator(self, tol: float | None = None) -> LinearOperator:
         """The inverse of the programmed matrix for SciPy, (n, n).

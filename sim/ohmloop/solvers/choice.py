@@ -19,6 +19,7 @@ from ohmloop.errors import InputError
 from ohmloop.plan.loop import Loop
 from ohmloop.plan.ranking import Inverse as Apply
 from ohmloop.plan.search import plan_loop
+from ohmloop.plan.stability import UnstableError
 from ohmloop.solvers import large
 from ohmloop.solvers.around import NormalInverse, ReplannedInverse, SmoothedInverse
 from ohmloop.solvers.inverse import Inverse, SingleLoop
@@ -123,7 +124,8 @@ def _squared(matrix: np.ndarray, plan: Callable[..., Loop], count: Callable[...,
 
 
 def _worth_squaring(error: InputError) -> bool:
-    return not any(word in str(error) for word in ("singular", "bad cells", "must be"))
+    """Whether it was stability that A itself was refused for."""
+    return isinstance(error, UnstableError) or "ways to split" in str(error)
 
 
 class _Judge:

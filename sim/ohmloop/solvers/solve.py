@@ -31,6 +31,7 @@ from ohmloop.solvers.certificate import Certificate, Factors, certify
 from ohmloop.solvers.choice import Choice, inverse_for
 from ohmloop.solvers.krylov import Krylov, OnIteration, fcg, fgmres
 from ohmloop.solvers.loops import CountingSolve, loops_on
+from ohmloop.solvers.on_chip import PROGRAMS, OnChip, choice_for
 from ohmloop.solvers.problem import checked_matrix, checked_rhs
 from ohmloop.solvers.recycle import KEPT, Space
 from ohmloop_hdl.config import ChipConfig, config_named
@@ -125,7 +126,8 @@ def solve(matrix: Any, b: Any, *, config: str | ChipConfig = "chip64", engine: s
     tol : float
         Relative residual to reach.
     method, form : str
-        One of :data:`METHODS`; for least squares one of :data:`FORMS`.
+        One of :data:`METHODS`, or of :data:`~ohmloop.solvers.on_chip.PROGRAMS`, which iterate inside the chip; for least
+        squares one of :data:`FORMS`.
     ridge, noise : float, array
         Least squares with ``ridge`` ||x||^2 added, and weighed by the variances (m,) or covariance (m, m) ``noise``.
     digits : float
@@ -151,12 +153,18 @@ def solve(matrix: Any, b: Any, *, config: str | ChipConfig = "chip64", engine: s
     held = remap.realified(held)
     if noise is not None and complex_matrix:
         raise InputError("noise: is for real least squares; pose a complex one as a real one")
-    work = planned or _posed(held, ridge, noise, form, die, columns.shape[1], tol, bad)
+    if method in PROGRAMS and device is None:
+        with Device(die.config, engine, die) as own:
+            return solve(matrix, b, device=own, tol=tol, method=method, form=form, ridge=ridge, noise=noise,
+                         digits=digits, limit=limit, on_iteration=on_iteration)
+    work = planned or _posed(held, ridge, noise, form, die, columns.shape[1], tol, bad, method, device)
     if method == "fcg" and not np.allclose(work.scaled, work.scaled.T, rtol=1e-12, atol=0.0):
         raise InputError("method: fcg needs a symmetric positive definite matrix; use fgmres")
     with ExitStack() as stack:
         solves = loops_on(engine, work.choice.inverse.loops, die, device, stack)
-        run = _Run(work, solves, METHODS[method], tol, limit, keep, on_iteration)
+        iterate = METHODS[method] if device is None or method in METHODS else \
+            OnChip(method, device, work.choice.inverse.loops[0])
+        run = _Run(work, solves, iterate, tol, limit, keep, on_iteration)
         answers = [run.answer(column) for column in columns.T]
         counted, written, counters = solves.solves, solves.reprogrammings, dict(solves.counters)
         warnings = run.warnings([result for _, result in answers], tol, digits)
@@ -216,12 +224,15 @@ class _Result:
 
 
 def _posed(held: Any, ridge: float, noise: np.ndarray | None, form: str, die: Die, count: int, tol: float,
-           bad: np.ndarray | None) -> Planned:
+           bad: np.ndarray | None, method: str, device: Device | None) -> Planned:
     """The form whose inverse is expected to need fewest iterations."""
     m, n = held.shape
     dense = held.toarray() if scipy.sparse.issparse(held) else held
-    choose = partial(inverse_for, config=die.config, params=die.params, right_hand_sides=count, tol=max(tol, 1e-12),
-                     bad=bad)
+    if method in PROGRAMS and device:
+        choose = partial(choice_for, method, device=device)
+    else:
+        choose = partial(inverse_for, config=die.config, params=die.params, right_hand_sides=count,
+                         tol=max(tol, 1e-12), bad=bad)
     if m == n and not ridge and noise is None:
         posed = remap.square(dense)
         return _scaled(posed, posed, choose)
@@ -312,6 +323,10 @@ class _Run:
         """What certificates and the chip have to say."""
         wanted = 10.0 ** -(digits if digits is not None else max(0.0, -math.log10(tol) - DIGITS_LOST))
         found = dict.fromkeys(filter(None, (result.certificate.warning(wanted) for result in results)))
+        choice = self.work.choice
+        if choice.iterations >= choice.without:
+            found[f"the chip saves no iterations on this system: {choice.iterations:.0f} were expected with it, "
+                  f"{choice.without:.0f} without"] = None
         unanswered = sum(result.unanswered for result in results)
         if unanswered:
             found[f"the chip had no answer to {unanswered} of {self.solves.solves} solves (the solution clips at every "
@@ -326,8 +341,8 @@ def _configuration(config: str | ChipConfig) -> ChipConfig:
 def _options(tol: float, method: str, form: str, limit: int | None, keep: int) -> None:
     if not TOL_MIN <= tol < 1.0:
         raise InputError(f"tol: must be from {TOL_MIN:g} to below 1, not {tol}")
-    if method not in METHODS:
-        raise InputError(f"method: must be one of {', '.join(METHODS)}, not {method!r}")
+    if method not in METHODS and method not in PROGRAMS:
+        raise InputError(f"method: must be one of {', '.join((*METHODS, *PROGRAMS))}, not {method!r}")
     if form not in FORMS:
         raise InputError(f"form: must be one of {', '.join(FORMS)}, not {form!r}")
     if limit is not None and limit < 1:

@@ -1,0 +1,241 @@
+"""``ohmloop solve``: a system from files, solved on an engine, with what it took and what it is worth."""
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+
+from ohmloop import readers
+from ohmloop.energy.counted import energy_of_counters
+from ohmloop.energy.digital import digital_rows
+from ohmloop.errors import InputError, InterruptedWorkError, NotSolvedError
+from ohmloop.host.device import Device
+from ohmloop.report.rivals import si
+from ohmloop.solvers.baselines import BASELINES, baseline_counts
+from ohmloop.solvers.problem import checked_matrix
+from ohmloop.solvers.solve import Solution, solve
+from ohmloop_hdl.config import ChipConfig
+
+DIGITAL_BITS = 32
+"""Width of the digital machine that a solution to many digits is compared with."""
+
+
+@dataclass
+class Outcome:
+    """What ``--json`` writes. Numbers are None where there is none."""
+
+    status: str
+    """``solved``, ``not solved`` or ``refused``."""
+    engine: str
+    config: str
+    size: int
+    message: str = ""
+    relative_residual: float | None = None
+    backward_error: float | None = None
+    forward_bound: float | None = None
+    condition: float | None = None
+    relative_error: float | None = None
+    iterations: int | None = None
+    analogue_solves: int | None = None
+    reprogrammings: int | None = None
+    clock_cycles: int | None = None
+    chip_time_s: float | None = None
+    energy_J: float | None = None
+    compared: Mapping[str, int | str] = field(default_factory=dict)
+    reasons: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    history: list[float | None] = field(default_factory=list)
+    """Relative residuals before the first iteration and after each; None where only the chip knows."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be solved, and how; the fields are the options of the command."""
+
+    matrix: Path
+    rhs: Path | None = None
+    engine: str = "model"
+    chip: str = "reference"
+    seed: int | None = None
+    tol: float = 1e-10
+    method: str = "fgmres"
+    limit: int | None = None
+    ridge: float = 0.0
+    compare: bool = False
+    explain: bool = False
+    json_file: Path | None = None
+    answer: Path | None = None
+
+
+def run_solve(config: ChipConfig, request: Request) -> Outcome:
+    """Solve, print, write.
+
+    Errors: :class:`InputError` for files and options, and for a matrix that cannot be planned, with the reason;
+    :class:`NotSolvedError` with the best residual; :class:`InterruptedWorkError` on Ctrl-C, with how far it was. A JSON
+    file is written in the first two cases too, never in part.
+    """
+    console = Console()
+    _writable(request)
+    matrix = readers.read_matrix(request.matrix, complex_allowed=True)
+    checked_matrix(matrix)
+    b, known = _right_hand_side(matrix, request)
+    outcome = Outcome("refused", request.engine, config.name, matrix.shape[1])
+    try:
+        with Device(config, request.engine, request.chip, seed=request.seed) as device:
+            with _progress(console, request) as seen:
+                found = solve(matrix, b, device=device, tol=request.tol, method=request.method, limit=request.limit,
+                              ridge=request.ridge, on_iteration=seen)
+            _fill(outcome, found, device)
+        if known is not None:
+            outcome.relative_error = float(np.linalg.norm(found.x - known) / np.linalg.norm(known))
+        if request.compare:
+            outcome.compared = _compared(matrix, b, request.tol, console)
+    except (InputError, NotSolvedError) as error:
+        outcome.status = "not solved" if isinstance(error, NotSolvedError) else "refused"
+        outcome.message = str(error)
+        _write_json(request, outcome)
+        raise
+    _print(console, request, outcome, matrix)
+    _write_json(request, outcome)
+    if request.answer:
+        _write_answer(request.answer, found.x)
+    return outcome
+
+
+def _right_hand_side(matrix: np.ndarray, request: Request) -> tuple[np.ndarray, np.ndarray | None]:
+    """b, and x where it is known: without a file b is A 1."""
+    if request.rhs is not None:
+        return readers.read_vector(request.rhs, complex_allowed=True), None
+    ones = np.ones(matrix.shape[1])
+    # Fewer equations than unknowns, or a ridge: the answer is another one.
+    return matrix @ ones, ones if matrix.shape[0] >= matrix.shape[1] and not request.ridge else None
+
+
+@contextmanager
+def _progress(console: Console, request: Request) -> Iterator[Any]:
+    """Shows iteration and residual as they come, and says both when Ctrl-C ends the work."""
+    status: Status = console.status("planning")
+    last: list[tuple[int, float]] = []
+
+    def seen(iteration: int, residual: float) -> None:
+        last[:] = [(iteration, residual)]
+        status.update(f"iteration {iteration}, relative residual {residual:.1e}")
+
+    try:
+        with status:
+            yield seen
+    except KeyboardInterrupt:
+        state = f"at iteration {last[0][0]}, relative residual {last[0][1]:.1e}" if last else "while planning"
+        raise InterruptedWorkError(f"interrupted {state}; nothing was written") from None
+
+
+def _fill(outcome: Outcome, found: Solution, device: Device) -> None:
+    counters, params = device.counters, device.params
+    certificate = found.certificate
+    outcome.status = "solved"
+    outcome.relative_residual = max(found.relative_residuals)
+    outcome.backward_error, outcome.forward_bound = certificate.backward_error, _finite(certificate.forward_bound)
+    outcome.condition = _finite(certificate.condition)
+    outcome.iterations = max(found.iterations)
+    outcome.analogue_solves, outcome.reprogrammings = found.analogue_solves, found.reprogrammings
+    outcome.clock_cycles = counters.clock_cycles
+    outcome.chip_time_s = counters.clock_cycles * params.clock_s
+    outcome.energy_J = energy_of_counters(counters.events, counters.clock_cycles, device.config, params).total_J
+    outcome.reasons, outcome.warnings = found.reasons, found.warnings
+    outcome.history = [_finite(residual) for residual in found.histories[0]]
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _compared(matrix: np.ndarray, b: np.ndarray, tol: float, console: Console) -> Mapping[str, int | str]:
+    """Iterations without the chip; for least squares on the normal equations, for complex ones on the real form."""
+    from ohmloop.solvers import remap
+
+    with console.status("comparing with " + ", ".join(BASELINES)):
+        if matrix.shape[0] != matrix.shape[1]:
+            matrix, b = matrix.conj().T @ matrix, matrix.conj().T @ b
+        if np.iscomplexobj(matrix) or np.iscomplexobj(b):
+            matrix, b = remap.realified(np.asarray(matrix, dtype=np.complex128)), np.concatenate([b.real, b.imag])
+        import scipy.sparse
+
+        return baseline_counts(scipy.sparse.csr_array(matrix), b, tol=tol)
+
+
+def _print(console: Console, request: Request, outcome: Outcome, matrix: np.ndarray) -> None:
+    m, n = matrix.shape
+    if request.explain:
+        for reason in outcome.reasons:
+            console.print(f"- {reason}", highlight=False)
+    table = Table(title=f"{request.matrix.name}, {m} x {n}, on {outcome.config} ({outcome.engine})",
+                  title_justify="left", show_header=False)
+    assert outcome.relative_residual is not None and outcome.energy_J is not None
+    assert outcome.backward_error is not None and outcome.chip_time_s is not None
+    table.add_row("relative residual" if m == n else "relative residual of the normal equations",
+                  f"{outcome.relative_residual:.1e}")
+    table.add_row("backward error", f"{outcome.backward_error:.1e}")
+    bound = "infinite" if outcome.forward_bound is None else f"{outcome.forward_bound:.1e}"
+    condition = "infinite" if outcome.condition is None else f"{outcome.condition:.1e}"
+    table.add_row("error of x at most", f"{bound} (condition number about {condition})")
+    if outcome.relative_error is not None:
+        table.add_row("error against the known x", f"{outcome.relative_error:.1e}")
+    table.add_row("iterations", str(outcome.iterations))
+    for name, count in outcome.compared.items():
+        table.add_row(f"  without the chip, {name}", str(count))
+    table.add_row("analogue solves", str(outcome.analogue_solves))
+    table.add_row("arrays written", str(outcome.reprogrammings))
+    table.add_row("clock cycles on the chip", f"{outcome.clock_cycles:,}")
+    table.add_row("time on the chip", si(outcome.chip_time_s, "s"))
+    table.add_row("energy on the chip, estimated", si(outcome.energy_J, "J"))
+    for row in digital_rows(n, DIGITAL_BITS):
+        table.add_row(f"  {row.name}, with memory traffic", si(row.with_memory_J, "J"))
+    console.print(table)
+    for warning in outcome.warnings:
+        console.print(f"warning: {warning}", highlight=False)
+
+
+def _writable(request: Request) -> None:
+    """Refuses early what could not be written at the end."""
+    for path in filter(None, (request.json_file, request.answer)):
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder, a file is written there")
+    if request.answer and request.answer.suffix.lower() not in (".npy", ".csv"):
+        raise InputError(f"{request.answer}: the answer is written as .npy or .csv")
+
+
+def _write_json(request: Request, outcome: Outcome) -> None:
+    if request.json_file:
+        text = json.dumps(asdict(outcome), indent=2, default=str, allow_nan=False)
+        _replace(request.json_file, lambda path: path.write_text(text + "\n"))
+
+
+def _write_answer(path: Path, x: np.ndarray) -> None:
+    def write(place: Path) -> None:
+        with place.open("wb") as file:
+            if path.suffix.lower() == ".npy":
+                np.save(file, x)
+            else:
+                np.savetxt(file, x, delimiter=",", fmt="%.17g" if not np.iscomplexobj(x) else "%.17g%+.17gj")
+
+    _replace(path, write)
+
+
+def _replace(path: Path, write: Any) -> None:
+    """Writes beside the place and moves it there, so that no part of a file is ever seen."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        write(beside)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
