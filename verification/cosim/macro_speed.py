@@ -68,10 +68,12 @@ def build(config: ChipConfig, dpi: bool, folder: Path) -> float:
     return after.children_user - before.children_user
 
 
-def run(program: Path, die_file: Path, rows: Path, settle: int, repeats: int) -> tuple[float, float, int, str]:
+def run(program: Path, die_file: Path, rows: Path, bandwidth: int, settle: int,
+        repeats: int) -> tuple[float, float, int, str]:
     """Seconds of the tables and of a solve, clocks of a solve, codes."""
     done = subprocess.run(
-        [program, f"+ohmloop_macro={die_file}", f"+macro_speed={rows}", f"+settle={settle}", f"+repeats={repeats}"],
+        [program, f"+ohmloop_macro={die_file}", f"+macro_speed={rows}", f"+bandwidth={bandwidth}", f"+settle={settle}",
+         f"+repeats={repeats}"],
         capture_output=True, text=True, check=True)
     tables_s, solve_s, clocks, codes = done.stdout.split()
     return float(tables_s), float(solve_s), int(clocks), codes
@@ -87,7 +89,7 @@ def measure(config: ChipConfig, settle: tuple[int, ...], repeats: int, rounds: i
         rows.write_text("".join(f"{pack(row, config.cell_bits):x}\n" for plane in planes_of(plan.codes, config)
                                 for row in plane))
         built = {body: build(config, dpi, folder / body) for body, dpi in BODIES.items()}
-        found = {(body, clocks, turn): run(folder / body / TOP, die_file, rows, clocks, repeats)
+        found = {(body, clocks, turn): run(folder / body / TOP, die_file, rows, plan.bandwidth, clocks, repeats)
                  for clocks in settle for turn in range(rounds) for body in BODIES}
         return {body: Timed(
             build_s,
