@@ -107,7 +107,7 @@ def against_ngspice(config: ChipConfig, matrix: np.ndarray, options: str) -> flo
 
 
 def rtl_against_ngspice(config: ChipConfig, matrix: np.ndarray, params: AnalogParams) -> float:
-    """ngspice at its default tolerance over one INV of the ``rtl`` engine, for as long as the chip kept the loop closed.
+    """ngspice at its default tolerance over one INV of the ``rtl`` engine, for as long as the chip keeps it closed.
 
     The whole chip is simulated on one side, the analogue circuit alone on the other. Tables are known, as from the
     second right-hand side on.

@@ -150,10 +150,12 @@ def test_a_chip_solves_the_same_with_the_arithmetic_in_c(work):
 
 
 def test_speed_is_measured_on_the_same_codes():
-    in_sv, in_c = macro_speed.measure(config_named("tiny"), (40,), repeats=2, rounds=1).values()
+    timed, spice_s = macro_speed.measure(config_named("lab"), repeats=2, rounds=1)
+    in_sv, in_c = timed.values()
     assert in_sv.codes == in_c.codes and in_sv.clocks == in_c.clocks
-    assert len(set(bytes.fromhex(in_c.codes[40]))) > 1  # neither nothing nor all at the top
-    assert min(in_sv.tables_s, in_c.tables_s, in_sv.solve_s[40], in_c.solve_s[40]) > 0
+    for name, codes in in_c.codes.items():
+        assert len(set(bytes.fromhex(codes))) > 1, name  # neither nothing nor all at the top
+        assert min(in_sv.tables_s, in_c.tables_s, in_sv.solve_s[name], in_c.solve_s[name], spice_s[name]) > 0
 
 
 def test_macros_of_several_sizes_share_a_design(tmp_path):
