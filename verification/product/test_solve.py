@@ -54,8 +54,8 @@ def test_answer_table_and_json_say_the_same(tmp_path: Path, system):
     path, matrix = system
     x = np.random.default_rng(SEED).standard_normal(14)
     np.savetxt(tmp_path / "b.csv", matrix @ x, delimiter=",", fmt="%.17g")
-    run, shown = solved(path, "--rhs", tmp_path / "b.csv", "--config", "lab", "--compare", "--answer", tmp_path / "x.npy",
-                        "--explain", cwd=tmp_path)
+    run, shown = solved(path, "--rhs", tmp_path / "b.csv", "--config", "lab", "--compare", "--explain",
+                        "--answer", tmp_path / "x.npy", cwd=tmp_path)
     assert set(run) >= KEYS
     assert (run["status"], run["engine"], run["config"], run["size"]) == ("solved", "model", "lab", 14)
     found = np.load(tmp_path / "x.npy")
