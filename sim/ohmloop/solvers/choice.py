@@ -101,7 +101,7 @@ def inverse_for(matrix: np.ndarray, config: ChipConfig, params: AnalogParams, *,
 
 
 def _instead(refusal: InputError | None, judge: "_Judge", makers: Sequence[Callable[[], Inverse]]) -> Choice:
-    """The best of what stands in for a loop for A itself; the refusal of that, or of the last, where none gets there."""
+    """The best of what stands in for a loop for A itself; the refusal of A, or the first, where none gets there."""
     if refusal is not None and not _worth_squaring(refusal):
         raise refusal
     found, last = [], refusal
