@@ -185,16 +185,19 @@ def main() -> int:
     parser.add_argument("--size", type=int, default=SIZE_MAX, metavar="N", help=f"largest size ({SIZE_MAX})")
     parser.add_argument("--engine", default="static", help="static (settled model) or model (golden machine)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), metavar="N", help="processes")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every outcome")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every outcome, a line each, as it comes")
     options = parser.parse_args()
     run = partial(outcome, size_max=options.size, engine=options.engine)
     numbers, found = range(options.first, options.first + options.count), []
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text("")
     with ProcessPoolExecutor(options.jobs) as pool:
         for result in track(pool.map(run, numbers), "systems", len(numbers), console=Console(stderr=True)):
             found.append(result)
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps([asdict(o) for o in found], indent=1) + "\n")
+            if options.json:
+                with options.json.open("a") as lines:
+                    lines.write(json.dumps(asdict(result)) + "\n")
     Console(width=None if sys.stdout.isatty() else 160).print(summary(found))
     failed = [o for o in found if o.end not in ("solved", "refused")]
     for o in failed:

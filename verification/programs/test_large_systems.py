@@ -2,15 +2,21 @@
 
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+from ohmloop.analog.cells import Die
 from ohmloop.analog.params import AnalogParams
+from ohmloop.host.device import Device
+from ohmloop.plan.cost import inverse_cycles
 from ohmloop.solvers import large
 from ohmloop.solvers.baselines import baseline_counts
+from ohmloop.solvers.krylov import fgmres
+from ohmloop.solvers.loops import DeviceLoops
 from ohmloop_hdl.config import CONFIGS
 from verification.programs.large_systems import (
     CHIP_SEED,
@@ -76,6 +82,22 @@ def test_poisson_of_every_size(n: int):
     blocks = 1 if n == 65 else 2 if n <= 128 else 4
     assert found.cost.solves == int(np.ceil(found.mean)) * blocks and found.cost.writings == 1
     assert found.mean <= (8 if n == 65 else 11)
+
+
+@pytest.mark.parametrize("family, method", [("heat", large.SCHWARZ), ("oscillator", large.GAUSS_SEIDEL)])
+def test_the_golden_machine_needs_what_the_model_counts(family: str, method: str):
+    """The same inverse, asked by the same iteration, on a chip that runs INV and PROG."""
+    print(f"OHMLOOP_SEED={SEED}, chip {CHIP_SEED}")
+    matrix = Case(family, 256).matrix
+    found = large.ranked(matrix, CHIP64, REFERENCE, methods=(method,), seed=SEED).measured[0]
+    b = matrix @ np.random.default_rng(SEED).standard_normal(256)
+    with Device(CHIP64, "model", Die.sample(CHIP64, replace(REFERENCE, seed=CHIP_SEED))) as device:
+        loops = DeviceLoops(found.inverse.loops, device)
+        ended = fgmres(matrix, b, partial(found.inverse.apply, loops))
+        assert ended.solved and abs(ended.iterations - found.mean) <= 1
+        assert loops.solves == ended.iterations * formula_solves(method, 4) and loops.reprogrammings == 1
+        predicted = loops.solves * inverse_cycles(found.inverse.loops[0].plan, CHIP64)
+        assert 0.7 * predicted < loops.counters["clocks"] < 1.2 * predicted
 
 
 @pytest.fixture(scope="module")

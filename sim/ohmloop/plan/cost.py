@@ -13,7 +13,8 @@ plan: an output that starts a full scale away moves by less than the tolerance a
     t >= tau ln(2^(B-1) / (tolerance + 1/2))
 
 so the scan after that ends it. Where the slowest mode has little of the solution, it ends sooner: this is what to
-expect at most. What the host needs to hand over a vector is not in it.
+expect at most. A clip adds an attempt: it moves the range, and the next solve keeps it; counted as none. What the host
+needs to hand over a vector is not in it.
 """
 
 import math

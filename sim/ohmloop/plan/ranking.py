@@ -87,7 +87,7 @@ def gcr_count(matrix: np.ndarray, inverse: Inverse, b: np.ndarray, limit: int) -
     for count in range(1, limit + 1):
         w = matrix @ inverse(q if slow and q is not None else r)
         q = w if q is None else w - (w @ q) / (q @ q) * q
-        if not q.any():
+        if not q @ q > 0.0:
             return math.inf
         before, r = r @ r, r - (r @ q) / (q @ q) * q
         if np.linalg.norm(r) <= TOLERANCE * start:

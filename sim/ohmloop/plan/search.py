@@ -48,6 +48,10 @@ FINE = 2
 FINISHED = 8
 """Candidates of the second round that are asked, in turn, whether they keep their margin on every drawn chip."""
 
+FRAIL = 0.5
+"""A candidate whose inverse mismatch changes by more (:func:`ohmloop.plan.ranking.mismatch_error`) comes after all
+others. Twice what programs on the chip are allowed: an iteration that keeps its directions bears a poor one."""
+
 CHIPS = 4
 """Chips of the second round; the first also serves the first round."""
 
@@ -188,7 +192,7 @@ class _Search:
             return None
         self.seen.add(name)
         codes = scaling.embed(candidate.codes, self.config, choice.digits)
-        frail = ranking.mismatch_error(codes, self.config, self.params) > planner.FRAIL
+        frail = ranking.mismatch_error(codes, self.config, self.params) > FRAIL
         counts = [self._counted(choice, codes, die) for die in self.dies[:chips]]
         return replace(choice, frail=frail, iterations=float(np.mean(counts)))
 

@@ -137,6 +137,8 @@ def test_recycling_takes_the_slow_directions_out(method, rng: np.random.Generato
     later = [method(matrix, rng.standard_normal(60), None, tol=1e-10, limit=200, recycled=first.space)
              for _ in range(2)]
     assert first.solved and all(found.solved for found in later)
+    for found in later:
+        assert found.residuals[-1] == pytest.approx(found.relative_residual, rel=1e-2)
     assert len(first.space) == 8 and max(found.iterations for found in later) <= 0.7 * first.iterations
     assert method(matrix, rng.standard_normal(60), None, keep=0).space is None
 
@@ -149,6 +151,18 @@ def test_a_recycled_right_hand_side_costs_nothing(rng: np.random.Generator):
     assert np.allclose(space.images @ space.images.T, np.eye(len(space)), atol=1e-10)
     b = space.images.T @ rng.standard_normal(len(space))
     assert fgmres(matrix, b, None, tol=1e-9, recycled=space).iterations == 0
+
+
+@pytest.mark.parametrize("method", [fgmres, fcg])
+def test_a_recycled_iteration_knows_its_residual(method, rng: np.random.Generator):
+    """What it believes after each iteration is what the answer has, in one cycle, though the space is not invariant."""
+    matrix = ensemble("wishart", 40, 1e3, SEED)
+    inverse = noisy(matrix, 0.5, rng)
+    space = method(matrix, rng.standard_normal(40), inverse, tol=1e-10).space
+    found = method(matrix, rng.standard_normal(40), inverse, tol=1e-6, recycled=space)
+    assert found.solved and found.residuals[-1] == pytest.approx(found.relative_residual, rel=1e-3)
+    # A second cycle, which a wrong answer of the first one needs, would begin with a residual that has gone up.
+    assert method is fcg or (np.diff(found.residuals) <= 0.0).all()
 
 
 def test_harmonic_directions_are_those_of_the_smallest_eigenvalues(rng: np.random.Generator):

@@ -57,6 +57,15 @@ def test_generalised(form: str, dense: bool, rng: np.random.Generator):
     assert found != pytest.approx(np.linalg.lstsq(x, y)[0], rel=1e-2)
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_ridge_and_noise_together(form: str, rng: np.random.Generator):
+    x, y, noise, mu = 3.0 * rng.standard_normal((9, 3)), rng.standard_normal(9), rng.uniform(2.0, 20.0, 9), 0.4
+    wanted = np.linalg.solve(x.T / noise @ x + mu * np.eye(3), x.T / noise @ y)
+    posed = FORMS[form](x, ridge=mu, noise=noise)
+    assert through(posed, y) == pytest.approx(wanted, rel=1e-9)
+    assert posed.residual(wanted, y) < 1e-12
+
+
 def test_the_augmented_form_with_the_minus_sign_is_the_stable_one(rng: np.random.Generator):
     """Eigenvalues in the right half plane; the sign of the lower left decides, not the solution."""
     posed = remap.augmented(rng.standard_normal((10, 4)), ridge=0.01)

@@ -1,0 +1,152 @@
+"""Which inverse: what is around the loops is exact, and the choice is what runs best on chips that no plan has seen."""
+
+import math
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ohmloop.analog.cells import Die
+from ohmloop.analog.params import AnalogParams
+from ohmloop.ensembles import ensemble, heat
+from ohmloop.errors import InputError
+from ohmloop.plan.loop import Loop
+from ohmloop.plan.planner import plan_system
+from ohmloop.solvers.around import AugmentedInverse, NormalInverse, ReplannedInverse, SmoothedInverse
+from ohmloop.solvers.choice import inverse_for
+from ohmloop.solvers.inverse import Inverse, SingleLoop
+from ohmloop.solvers.krylov import fgmres
+from ohmloop.solvers.loops import StaticLoops
+from ohmloop_hdl.config import CONFIGS
+
+SEED = int(os.environ.get("OHMLOOP_SEED", "0"))
+LAB, TINY = CONFIGS["lab"], CONFIGS["tiny"]
+REFERENCE, IDEAL = AnalogParams.reference(), AnalogParams.ideal()
+
+
+def exact(inverse: Inverse):
+    """Loops without error."""
+    return lambda k, v: np.linalg.solve(inverse.loops[k].matrix, v)
+
+
+def some_loop(matrix: np.ndarray) -> Loop:
+    """A loop with a plan that nobody looks at."""
+    return Loop.plain(matrix, plan_system(np.eye(len(matrix)), LAB, REFERENCE))
+
+
+def test_the_normal_inverse_is_an_inverse():
+    rng = np.random.default_rng(SEED)
+    matrix = 10.0 ** rng.uniform(-4, 4, 8)[:, None] * rng.standard_normal((8, 8))
+    inverse = NormalInverse(matrix, lambda gram: SingleLoop(some_loop(gram)))
+    v = matrix @ np.arange(8.0)
+    assert inverse.apply(exact(inverse), v) == pytest.approx(np.arange(8.0), abs=1e-6)
+    assert np.linalg.eigvalsh(inverse.loops[0].matrix).min() > 0.0
+
+
+def test_the_augmented_inverse_is_an_inverse():
+    rng = np.random.default_rng(SEED)
+    matrix = 10.0 ** rng.uniform(-4, 4, 6)[:, None] * rng.standard_normal((6, 6)) * 10.0 ** rng.uniform(-4, 4, 6)
+    inverse = AugmentedInverse(matrix, lambda held, _: some_loop(held))
+    x = np.arange(1.0, 7.0) / np.abs(matrix).max(axis=0)
+    assert inverse.apply(exact(inverse), matrix @ x) == pytest.approx(x, rel=1e-8)
+    held = inverse.loops[0].matrix
+    assert held.shape == (12, 12) and np.linalg.eigvals(held).real.min() > 0.0
+    assert np.linalg.cond(held) < 30 * np.linalg.cond(held[:6, 6:])
+
+
+def test_a_sweep_after_an_exact_solve_changes_nothing_and_after_a_poor_one_helps():
+    matrix = heat(16)
+    inverse = SmoothedInverse(SingleLoop(some_loop(matrix)), matrix)
+    v, x = matrix @ np.ones(16), np.ones(16)
+    assert inverse.apply(exact(inverse), v) == pytest.approx(x)
+    rough = np.random.default_rng(SEED).standard_normal(16)
+    rough *= 0.3
+    off = inverse.apply(lambda k, v: np.linalg.solve(matrix, v) + rough, v) - x
+    assert off == pytest.approx(rough - matrix @ rough / 4.0)
+
+
+def test_replanning_keeps_the_digital_work_and_plans_equal_blocks_once():
+    matrix, asked = heat(9), []
+
+    class Twice:
+        size, reasons = 9, ("two solves",)
+        loops = (some_loop(matrix), some_loop(matrix.copy()))
+
+        def apply(self, solve, v):
+            return solve(0, v) - solve(1, v)
+
+    def plan(block: np.ndarray) -> Loop:
+        asked.append(block)
+        return some_loop(block)
+    replanned = ReplannedInverse(Twice(), plan)
+    assert len(asked) == 1 and replanned.loops[0] is replanned.loops[1] is not Twice.loops[0]
+    assert not replanned.apply(exact(replanned), np.ones(9)).any()
+
+    def refuse(_: np.ndarray) -> Loop:
+        raise InputError("no")
+    assert ReplannedInverse(Twice(), refuse).loops[0] is Twice.loops[0]
+
+
+def counted(matrix: np.ndarray, choice, config=LAB) -> float:
+    """Iterations on chips that nobody has seen."""
+    counts = []
+    for seed in range(700, 703):
+        loops = StaticLoops(choice.inverse.loops, Die.sample(config, replace(REFERENCE, seed=seed)))
+        b = matrix @ np.random.default_rng(seed).standard_normal(len(matrix))
+        found = fgmres(matrix, b, lambda v, loops=loops: choice.inverse.apply(loops, v), tol=1e-10)
+        assert found.solved
+        counts.append(found.iterations)
+    return float(np.mean(counts))
+
+
+def test_the_prediction_is_what_chips_do():
+    matrix = ensemble("svdlog", 16, 30.0, SEED)
+    choice = inverse_for(matrix, LAB, REFERENCE)
+    assert choice.iterations < 0.8 * choice.without
+    assert counted(matrix, choice) == pytest.approx(choice.iterations, abs=1.5)
+    assert f"predicted {choice.iterations:.1f} iterations, {choice.without:.0f} without the chip" in choice.reasons
+
+
+def test_what_nothing_holds_upright_goes_in_squared():
+    print(f"OHMLOOP_SEED={SEED}")
+    rng = np.random.default_rng(SEED)
+    matrix = rng.choice([-1.0, 1.0], (16, 16)) + 0.3 * rng.random((16, 16))
+    choice = inverse_for(matrix, LAB, REFERENCE)
+    assert isinstance(choice.inverse, NormalInverse)
+    half = inverse_for(matrix[:8, :8], LAB, REFERENCE)
+    assert isinstance(half.inverse, AugmentedInverse) and half.iterations < half.without
+    assert choice.reasons[0].startswith("no plan holds the matrix itself stable or well: the loop holds A' A")
+    assert counted(matrix, choice) <= 17
+
+
+def test_where_the_chip_does_not_pay_it_is_said():
+    choice = inverse_for(np.eye(3), TINY, REFERENCE)
+    assert choice.without <= 1.0 and "the chip saves no iterations on this system" in choice.reasons
+
+
+def test_what_is_larger_than_the_array_is_split():
+    matrix = heat(25)
+    choice = inverse_for(matrix, LAB, REFERENCE)
+    assert len(choice.inverse.loops) >= 1 and choice.inverse.size == 25
+    assert all(len(loop.matrix) <= 16 for loop in choice.inverse.loops)
+    assert math.isfinite(choice.iterations) and counted(matrix, choice) < 25
+
+
+def test_refusals_pass_through():
+    with pytest.raises(InputError, match="^matrix: numerically singular"):
+        inverse_for(np.ones((3, 3)), TINY, REFERENCE)
+    with pytest.raises(InputError, match="^bad cells: can only be kept under zero codes of one matrix, and 5 "):
+        inverse_for(np.eye(5), TINY, REFERENCE, bad=np.ones((4, 4), dtype=bool))
+
+
+def test_loops_count_solves_and_writings():
+    matrix = np.diag([1.0, 2.0, 4.0])
+    first, second = (Loop.plain(m, plan_system(m, TINY, IDEAL)) for m in (matrix, 3 * matrix))
+    loops = StaticLoops([first, second], Die.sample(TINY, IDEAL))
+    v = np.array([1.0, -2.0, 3.0])
+    answers = [loops(k, v) for k in (0, 0, 1, 0)]
+    assert (loops.solves, loops.reprogrammings) == (4, 3)
+    assert answers[0] == pytest.approx(v / np.diagonal(matrix), abs=0.03)
+    assert answers[2] == pytest.approx(answers[0] / 3, abs=0.01)
+    assert not loops(0, np.zeros(3)).any()
