@@ -31,13 +31,14 @@ one cut with W kept and S^-1 a few digits wide: :class:`Bordered`, one solve an 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from ohmloop.errors import InputError
 from ohmloop.plan.loop import Loop
 from ohmloop.readers import require_square
-from ohmloop.solvers.inverse import Solve
+from ohmloop.solvers.inverse import Inverse, Solve
 
 PlanLoop = Callable[[np.ndarray], Loop]
 """A matrix that fits the array to the loop for it; raises :class:`~ohmloop.errors.InputError` when there is none."""
@@ -70,6 +71,18 @@ class Work:
 
     def __add__(self, other: "Work") -> "Work":
         return Work(self.application + other.application, self.setup + other.setup, self.kept + other.kept)
+
+
+class WorkedInverse(Inverse, Protocol):
+    """An inverse that knows its digital work."""
+
+    blocks: int
+    """Blocks that it is made of, those done digitally not counted."""
+
+    @property
+    def work(self) -> Work:
+        """Multiply-adds of an application and of the set-up."""
+        ...
 
 
 class Loops:

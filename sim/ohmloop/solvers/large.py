@@ -1,6 +1,7 @@
 """Which inverse for a system larger than the array? All that might serve are tried on a model; the clocks decide.
 
-Every way to split the unknowns (:mod:`ohmloop.solvers.partition`) is taken with every way to put the blocks together
+A is taken as it is and mended (:mod:`ohmloop.solvers.prepared`), every way to split the unknowns
+(:mod:`ohmloop.solvers.partition`) with every way to put the blocks together
 (:mod:`ohmloop.solvers.blocks`, :mod:`ohmloop.solvers.schwarz`). Each then runs the iteration that is meant to run,
 flexible GMRES, on settled models of a few drawn chips and a right-hand side drawn from a seed, and is charged with
 (:mod:`ohmloop.plan.cost`)::
@@ -15,7 +16,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
 
 import numpy as np
 
@@ -26,13 +26,15 @@ from ohmloop.plan import search
 from ohmloop.plan.cost import Cost, application_cost, digital_cycles, writing_cycles, writings
 from ohmloop.plan.loop import Loop
 from ohmloop.plan.planner import plan_system
+from ohmloop.plan.preparation import Preparation
 from ohmloop.plan.scaling import check_magnitude
 from ohmloop.readers import require_square
 from ohmloop.solvers import partition
-from ohmloop.solvers.blocks import BORDER_MAX, Bordered, GaussSeidel, PlanLoop, RecursiveInverse, Work
+from ohmloop.solvers.blocks import BORDER_MAX, Bordered, GaussSeidel, PlanLoop, RecursiveInverse, WorkedInverse
 from ohmloop.solvers.inverse import Inverse
 from ohmloop.solvers.krylov import fgmres, fgmres_count
 from ohmloop.solvers.loops import StaticLoops
+from ohmloop.solvers.prepared import PreparedInverse, whole
 from ohmloop.solvers.schwarz import Schwarz, aggregates, bilinear
 from ohmloop_hdl.config import ChipConfig
 
@@ -59,18 +61,6 @@ METHODS = (BORDER, SCHWARZ, GAUSS_SEIDEL, *ELIMINATIONS)
 """Methods by the names that reasons call them by."""
 
 
-class WorkedInverse(Inverse, Protocol):
-    """An inverse that knows its digital work."""
-
-    blocks: int
-    """Blocks that it is made of, those done digitally not counted."""
-
-    @property
-    def work(self) -> Work:
-        """Multiply-adds of an application and of the set-up."""
-        ...
-
-
 @dataclass(frozen=True, eq=False)
 class Candidate:
     """One way to split the unknowns and to put the blocks together."""
@@ -79,7 +69,7 @@ class Candidate:
     """One of :data:`METHODS`."""
 
     split: str
-    """The partition by name: boxes, pairs, bisection, band, natural."""
+    """The partition by name: boxes, pairs, bisection, band, natural; "prepared" where A was mended first."""
 
     build: Callable[[PlanLoop], WorkedInverse]
     """Makes the inverse; raises :class:`~ohmloop.errors.InputError` where a block cannot be had."""
@@ -156,11 +146,21 @@ def candidates(matrix: np.ndarray, config: ChipConfig, *, grid: tuple[int, int] 
     """
     require_square(matrix)
     check_magnitude(matrix, "matrix")
-    n, largest = len(matrix), config.size
-    if n <= largest:
-        raise InputError(f"matrix: size {n} fits the array of {config.name}, which holds 1 to {largest}")
+    if len(matrix) <= config.size:
+        raise InputError(f"matrix: size {len(matrix)} fits the array of {config.name}, which holds 1 to {config.size}")
+    if not (matrix.any(axis=0).all() and matrix.any(axis=1).all()):
+        raise InputError("matrix: singular, a row or column is zero")
+    for way in whole(matrix):
+        for candidate in _splits(way.apply(matrix), config.size, grid, methods):
+            yield candidate if not way.reason else replace(
+                candidate, split=f"{candidate.split}, prepared", build=partial(_prepared, candidate.build, way))
+
+
+def _splits(matrix: np.ndarray, largest: int, grid: tuple[int, int] | None,
+            methods: Sequence[str]) -> Iterator[Candidate]:
+    """Candidates for a matrix as it is."""
     grid = grid or partition.grid_in(matrix)
-    if n <= largest + BORDER_MAX and BORDER in methods:
+    if len(matrix) <= largest + BORDER_MAX and BORDER in methods:
         yield Candidate(BORDER, "last rows", partial(Bordered, matrix, largest))
     for split, blocks in partition.partitions(matrix, largest, grid).items():
         makers: dict[str, Callable[[PlanLoop], WorkedInverse]] = {
@@ -342,6 +342,10 @@ def planned(config: ChipConfig, params: AnalogParams) -> PlanLoop:
 def thousands(clocks: float) -> str:
     """A number of clocks, in thousands from ten thousand on."""
     return f"{clocks:.0f}" if clocks < 1e4 else f"{clocks / 1e3:.0f} thousand"
+
+
+def _prepared(build: Callable[[PlanLoop], WorkedInverse], way: Preparation, plan_loop: PlanLoop) -> PreparedInverse:
+    return PreparedInverse(build(plan_loop), way)
 
 
 def _schwarz(matrix: np.ndarray, blocks: partition.Blocks, grid: tuple[int, int] | None,
