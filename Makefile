@@ -82,6 +82,7 @@ effects: setup ## each imperfection in every body, beside its formula: [ARGS="--
 
 bench: setup ## speed, as ratios of what is timed in one run: [CONFIG=chip64]
 	@$(BIN)/ohmloop bench --config $(CONFIG)
+	@$(BIN)/python -m verification.cosim.macro_speed --config $(CONFIG)
 
 area: setup ## what each block takes on an ECP5: [CONFIG=chip64]
 	@$(BIN)/python scripts/area.py --config $(CONFIG)

@@ -6,7 +6,8 @@ is that of the best times.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from rich.console import Console
@@ -18,12 +19,25 @@ from ohmloop.analog.macro import NumpyMacro
 from ohmloop.analog.params import AnalogParams
 from ohmloop.analog.spice.batch import TRAN_OPTIONS, transient
 from ohmloop.analog.spice.netlist import Setting, circuit, outputs
+from ohmloop.energy.model import CLOSED
 from ohmloop.engines import tools
-from ohmloop.ensembles import ensemble, heat
+from ohmloop.engines.named import ENGINES
+from ohmloop.engines.operations import Script, WaitHalt, Write
+from ohmloop.ensembles import ensemble, heat, tridiagonal
+from ohmloop.golden.convert import input_codes
+from ohmloop.golden.machine import RUN_LIMIT_CLOCKS
+from ohmloop.host.device import Device
+from ohmloop.host.job import Job
+from ohmloop.host.system import iterative_job
+from ohmloop.plan.planner import plan_preconditioner, plan_system
+from ohmloop.plan.scaling import scale_rhs
 from ohmloop_hdl.config import ChipConfig
 
 CHIPS = 1000
 SETTLE_CLOCKS = 150
+
+SLOW_TAU = 1000.0
+"""Time constant in clocks of a loop that settles slowly."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +106,74 @@ def against_ngspice(config: ChipConfig, matrix: np.ndarray, options: str) -> flo
     return best_time(spice, 3) / best_time(solve)
 
 
+def rtl_against_ngspice(config: ChipConfig, matrix: np.ndarray, params: AnalogParams) -> float:
+    """ngspice at its default tolerance over one INV of the ``rtl`` engine, for as long as the chip keeps it closed.
+
+    The whole chip is simulated on one side, the analogue circuit alone on the other. Tables are known, as from the
+    second right-hand side on.
+    """
+    die = Die.sample(config, replace(params, read_noise_V=0.0))
+    plan = plan_system(matrix, config, die.params)
+    b = matrix @ np.random.default_rng(1).standard_normal(config.size)
+    with Device(config, "rtl", die) as device:
+        device.load(plan)
+        device.invert(b)
+        before = device.engine.execute(device.driver.read_events())
+        device.invert(b)
+        after = device.engine.execute(device.driver.read_events())
+        times = [_waited(device) for _ in range(20)]
+    closed = sum(after[event] - before[event] for event in CLOSED)
+    dac = input_codes(scale_rhs(b, config).mantissas, config)
+    netlist = circuit(die, Setting(codes=planes_of(plan.codes, config), level_V=die.input_V(dac),
+                                   offset_V=die.zeroed_V), clamped=False)
+    stop_s, ngspice = closed * die.params.clock_s, tools.find("ngspice").path
+    spice_s = best_time(lambda: transient(ngspice, netlist, outputs(config.size), stop_s, stop_s / 100,
+                                          "method=trap"), 3)
+    return spice_s / min(times)
+
+
+def _waited(device: Device) -> float:
+    """Seconds from the start of an INV to the interrupt."""
+    table = device.driver.map
+
+    def start() -> Script[None]:
+        yield Write(table.registers["INTR_STATE"], (table.fields["INTR_STATE.done"].mask,))
+        yield Write(table.registers["CONTROL"], (table.fields["CONTROL.start"].mask,))
+
+    def wait() -> Script[None]:
+        yield WaitHalt(RUN_LIMIT_CLOCKS)
+
+    device.engine.execute(start())
+    began = time.perf_counter()
+    device.engine.execute(wait())
+    return time.perf_counter() - began
+
+
+def engines_against_rtl(config: ChipConfig, matrix: np.ndarray) -> dict[str, float]:
+    """Time of ``refine`` on each engine over that of ``rtl``, programming and transfers included; and the share of
+    ``rtl`` that is not the digital half: what its clocks take beyond those of ``digital``, whose loop stays open."""
+    params = AnalogParams()
+    plan = plan_preconditioner(matrix, config, params)
+    rhs = scale_rhs(matrix @ np.random.default_rng(1).standard_normal(config.size), config)
+    die, seconds = Die.sample(config, params), {}
+    for name in ENGINES:
+        if name in ("icarus", "verilator") and not tools.available(name):
+            continue
+        with Device(config, name, die) as device:
+            for program in ("refine", "digital") if name == "rtl" else ("refine",):
+                job, clocks = iterative_job(program, plan, matrix, rhs, config), []
+                repeats = 5 if name in ("model", "rtl") else 1
+                seconds[name, program] = best_time(partial(_run, device, job, clocks), repeats)
+                seconds[name, program, "clock"] = seconds[name, program] / clocks[-1]
+    whole = seconds["rtl", "refine"]
+    ratios = {name: seconds[name, "refine"] / whole for name in ENGINES if (name, "refine") in seconds}
+    return ratios | {"analogue": 1.0 - seconds["rtl", "digital", "clock"] / seconds["rtl", "refine", "clock"]}
+
+
+def _run(device: Device, job: Job, clocks: list[int]) -> None:
+    clocks.append(device.run(job).status.cycles)
+
+
 def run_bench_table(config: ChipConfig) -> list[Ratio]:
     """Measure and print all ratios."""
     console = Console()
@@ -105,6 +187,20 @@ def run_bench_table(config: ChipConfig) -> list[Ratio]:
               for name, matrix in (("heat plate", heat(n)), ("dense", ensemble("wishart", n, 10)))
               for how, options in (("default tolerance", "method=trap"), ("as exact", TRAN_OPTIONS))),
         ]
+        # Cells that match, without which no plan of so slow a loop is sure of its stability.
+        even = AnalogParams(mismatch_sigma=0.0)
+        slow = replace(even, gbw_Hz=even.gbw_Hz * SLOW_TAU / plan_system(
+            tridiagonal(n), config, even).slowest_time_constant_cycles) if n > 4 else even
+        for name, matrix, params, goal in (
+                ("dense", ensemble("wishart", n, 10), even, "at least 1000"), ("heat plate", heat(n), even, ""),
+                (f"time constant {SLOW_TAU:g} clocks", tridiagonal(n), slow, "at least 50")):
+            ratios.append(Ratio(f"ngspice, default tolerance / rtl engine, one INV, {name}",
+                                rtl_against_ngspice(config, matrix, params), goal))
+        against = engines_against_rtl(config, heat(n))
+        share = against.pop("analogue")
+        ratios += [Ratio(f"engine {name} / engine rtl, refine on the heat plate", ratio, "")
+                   for name, ratio in against.items() if name != "rtl"]
+        ratios.append(Ratio("analogue part of the rtl engine's time, refine on the heat plate", share, "at most 0.5"))
     table = Table("what", "ratio", "goal", title=f"Ratios of times, {config.name}", title_justify="left")
     for line in ratios:
         table.add_row(line.name, f"{line.ratio:.3g}", line.goal)

@@ -1,5 +1,5 @@
-// Times the tasks of macro_speed.sv: +settle=CLOCKS +repeats=COUNT. Prints the shortest time of each task in seconds and
-// the clocks of a solve; the model adds its codes.
+// Times the tasks of macro_speed.sv: +settle=CLOCKS +bandwidth=SETTING +repeats=COUNT. Prints the shortest time
+// of each task in seconds and the clocks of a solve; the model adds its codes.
 
 #include <algorithm>
 #include <chrono>
@@ -31,6 +31,7 @@ int main(int argc, char **argv)
     context.commandArgs(argc, argv);
     Vmacro_speed top{&context};
     top.settle = number(context, "settle");
+    top.bandwidth = number(context, "bandwidth");
     int repeats = number(context, "repeats");
     top.eval();
     double tables = task(top, false), solve = task(top, true);

@@ -1,4 +1,4 @@
-"""The real-number macro alone, Verilated, its arithmetic in SystemVerilog and in C: what a task takes, as ratios.
+"""The real-number macro alone, Verilated, its arithmetic in SystemVerilog and in C, and ngspice: what a task takes.
 
 ``python -m verification.cosim.macro_speed``. The clock runs inside the model (``macro_speed.sv``), so that nothing but
 the macro is timed. Both bodies run in turn, several times; the shortest time of each counts, since whatever else runs
@@ -7,21 +7,27 @@ on the machine only adds. Both must give the same codes.
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from ohmloop.analog.buses import pack
 from ohmloop.analog.cells import Die, planes_of
 from ohmloop.analog.params import AnalogParams
+from ohmloop.analog.spice.batch import transient
+from ohmloop.analog.spice.netlist import Setting, circuit, outputs
+from ohmloop.bench import best_time
 from ohmloop.engines.conformance.check import macro_parameters
 from ohmloop.engines.tools import find, run_environment
-from ohmloop.ensembles import ensemble
+from ohmloop.ensembles import ensemble, tridiagonal
 from ohmloop.plan.planner import plan_system
 from ohmloop_hdl.config import CONFIGS, ChipConfig, config_named
 from ohmloop_hdl.verilog import macro_build
@@ -30,8 +36,30 @@ HERE = Path(__file__).resolve().parent
 MACRO = HERE.parents[1] / "hdl/ohmloop_hdl/macro"
 TOP = "macro_speed"
 BODIES = {"SystemVerilog": False, "C": True}
-SETTLE = (40, 10_000)
-"""Clocks before each of the two conversions: a dense system, and ten time constants of 1,000 clocks."""
+SLOW_TAU = 1000.0
+"""Time constant in clocks of the slow system."""
+
+
+@dataclass(frozen=True)
+class System:
+    """What is solved: a matrix, a design, and clocks before each of the two conversions."""
+
+    matrix: np.ndarray
+    params: AnalogParams
+    settle: int
+
+
+def systems(config: ChipConfig) -> dict[str, System]:
+    """A dense system that has settled after 40 clocks, and one that needs 9 ln 2 time constants of 1,000 clocks."""
+    n, even = config.size, AnalogParams(mismatch_sigma=0.0)
+    slow = plan_system(tridiagonal(n), config, even).slowest_time_constant_cycles
+    return {
+        "dense": System(ensemble("diagdom", n, 10.0, 1), AnalogParams.reference(), 40),
+        # Cells that match, without which no plan of so slow a loop is sure of its stability.
+        f"time constant {SLOW_TAU:g} clocks": System(
+            tridiagonal(n), replace(even, gbw_Hz=even.gbw_Hz * slow / SLOW_TAU),
+            round((config.adc_bits + 1) * math.log(2.0) * SLOW_TAU / 2)),
+    }
 
 
 @dataclass(frozen=True)
@@ -42,11 +70,11 @@ class Timed:
     tables_s: float
     """Factors and tables of a system, operating point included."""
 
-    solve_s: dict[int, float]
-    """A solve with its two conversions, tables known, by clocks of settling."""
+    solve_s: dict[str, float]
+    """A solve with its two conversions, tables known, by system."""
 
-    clocks: dict[int, int]
-    codes: dict[int, str]
+    clocks: dict[str, int]
+    codes: dict[str, str]
     """What was converted, for comparison."""
 
 
@@ -68,33 +96,53 @@ def build(config: ChipConfig, dpi: bool, folder: Path) -> float:
     return after.children_user - before.children_user
 
 
-def run(program: Path, die_file: Path, rows: Path, settle: int, repeats: int) -> tuple[float, float, int, str]:
+def run(program: Path, die_file: Path, rows: Path, bandwidth: int, settle: int,
+        repeats: int) -> tuple[float, float, int, str]:
     """Seconds of the tables and of a solve, clocks of a solve, codes."""
     done = subprocess.run(
-        [program, f"+ohmloop_macro={die_file}", f"+macro_speed={rows}", f"+settle={settle}", f"+repeats={repeats}"],
+        [program, f"+ohmloop_macro={die_file}", f"+macro_speed={rows}", f"+bandwidth={bandwidth}", f"+settle={settle}",
+         f"+repeats={repeats}"],
         capture_output=True, text=True, check=True)
     tables_s, solve_s, clocks, codes = done.stdout.split()
     return float(tables_s), float(solve_s), int(clocks), codes
 
 
-def measure(config: ChipConfig, settle: tuple[int, ...], repeats: int, rounds: int) -> dict[str, Timed]:
-    """Both bodies on one planned system of the reference chip."""
-    die = Die.sample(config, AnalogParams.reference())
-    plan = plan_system(ensemble("diagdom", config.size, 10.0, 1), config, die.params)
+def measure(config: ChipConfig, repeats: int, rounds: int) -> tuple[dict[str, Timed], dict[str, float]]:
+    """Both bodies on the planned systems, and seconds of ngspice at its default tolerance, as long as the solve."""
+    spice_s: dict[str, float] = {}
+    found: dict[tuple[str, str], list[tuple[float, float, int, str]]] = {}
     with tempfile.TemporaryDirectory(prefix="ohmloop-") as place:
         folder = Path(place)
-        die_file, rows = die.write_file(folder / "die.hex"), folder / "rows.hex"
-        rows.write_text("".join(f"{pack(row, config.cell_bits):x}\n" for plane in planes_of(plan.codes, config)
-                                for row in plane))
         built = {body: build(config, dpi, folder / body) for body, dpi in BODIES.items()}
-        found = {(body, clocks, turn): run(folder / body / TOP, die_file, rows, clocks, repeats)
-                 for clocks in settle for turn in range(rounds) for body in BODIES}
-        return {body: Timed(
-            build_s,
-            min(tables_s for (name, _, _), (tables_s, *_) in found.items() if name == body),
-            {n: min(found[body, n, turn][1] for turn in range(rounds)) for n in settle},
-            {n: found[body, n, 0][2] for n in settle},
-            {n: found[body, n, 0][3] for n in settle}) for body, build_s in built.items()}
+        for name, system in systems(config).items():
+            die = Die.sample(config, system.params)
+            plan = plan_system(system.matrix, config, system.params)
+            planes = planes_of(plan.codes, config)
+            die_file, rows = die.write_file(folder / "die.hex"), folder / "rows.hex"
+            rows.write_text("".join(f"{pack(row, config.cell_bits):x}\n" for plane in planes for row in plane))
+            for _ in range(rounds):
+                for body in BODIES:
+                    found.setdefault((name, body), []).append(
+                        run(folder / body / TOP, die_file, rows, plan.bandwidth, system.settle, repeats))
+            clocks = found[name, "C"][0][2]
+            spice_s[name] = best_time(partial(in_ngspice, die, planes, plan.bandwidth, clocks), 3)
+    first = next(iter(spice_s))
+    return {body: Timed(
+        build_s,
+        min(tables_s for tables_s, *_ in found[first, body]),
+        {name: min(solve_s for _, solve_s, *_ in found[name, body]) for name in spice_s},
+        {name: found[name, body][0][2] for name in spice_s},
+        {name: found[name, body][0][3] for name in spice_s}) for body, build_s in built.items()}, spice_s
+
+
+def in_ngspice(die: Die, planes: np.ndarray, bandwidth: int, clocks: int) -> None:
+    """The same loop with the same input codes from closing on, default tolerance."""
+    dac = np.array([3 + i % 7 if i % 2 == 0 else -5 - i % 3 for i in range(die.config.size)])
+    setting = Setting(codes=planes, level_V=die.input_V(dac), offset_V=die.zeroed_V,
+                      bandwidth=bandwidth)
+    stop_s = clocks * die.params.clock_s
+    transient(find("ngspice").path, circuit(die, setting, clamped=False), outputs(die.config.size), stop_s,
+              stop_s / 100, "method=trap")
 
 
 def main():
@@ -106,19 +154,22 @@ def main():
     parser.add_argument("--rounds", type=int, default=3, help="runs of each body, in turn")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
-    timed = measure(config_named(options.config), SETTLE, options.repeats, options.rounds)
+    timed, spice_s = measure(config_named(options.config), options.repeats, options.rounds)
     in_sv, in_c = timed.values()
-    table = Table("task", *(f"{body}, ms" for body in timed), "ratio", title_justify="left",
+    table = Table("task", *(f"{body}, ms" for body in timed), "ratio", "ngspice, ms", "over C", title_justify="left",
                   title=f"real-number macro alone, {options.config}, Verilated")
     tasks = {"factors and tables": (in_sv.tables_s, in_c.tables_s)}
-    tasks |= {f"solve, {in_sv.clocks[n]} clocks": (in_sv.solve_s[n], in_c.solve_s[n]) for n in SETTLE}
+    tasks |= {name: (in_sv.solve_s[name], in_c.solve_s[name]) for name in spice_s}
     for task, (sv_s, c_s) in tasks.items():
-        table.add_row(task, f"{sv_s * 1e3:.3f}", f"{c_s * 1e3:.3f}", f"{sv_s / c_s:.1f}")
+        beside = (f"{spice_s[task] * 1e3:.0f}", f"{spice_s[task] / c_s:.0f}") if task in spice_s else ()
+        label = f"solve, {task}, {in_c.clocks[task]} clocks" if task in spice_s else task
+        table.add_row(label, f"{sv_s * 1e3:.3f}", f"{c_s * 1e3:.3f}", f"{sv_s / c_s:.1f}", *beside)
     table.add_row("building it, processor time", f"{in_sv.build_s * 1e3:.0f}", f"{in_c.build_s * 1e3:.0f}",
                   f"{in_sv.build_s / in_c.build_s:.1f}")
     Console().print(table)
     if options.json:
-        options.json.write_text(json.dumps({body: asdict(times) for body, times in timed.items()}, indent=2) + "\n")
+        found = {body: asdict(times) for body, times in timed.items()} | {"ngspice": spice_s}
+        options.json.write_text(json.dumps(found, indent=2) + "\n")
     if (in_sv.codes, in_sv.clocks) != (in_c.codes, in_c.clocks):
         raise SystemExit(3)
 

@@ -1,8 +1,8 @@
 // Clocks the macro inside the model, so that one call of the simulator carries out a whole task, and steps its pins.
 //
-// A change of `go` starts the task that `solving` tells. Low: the last cell is written anew and the loop closes and opens
-// once, which is factors and tables. High: a loop that is known closes, settles for `settle` clocks, is sampled and
-// converted, twice, and opens.
+// A change of `go` starts the task that `solving` tells. Low: the last cell is written anew and the loop closes and
+// opens once, which is factors and tables. High: a loop that is known closes, settles for `settle` clocks, is sampled
+// and converted, twice, and opens.
 
 // The clock makes itself:
 // verilator lint_off UNOPTFLAT
@@ -21,6 +21,7 @@ module macro_speed #(
     input  wire                   go,
     input  wire                   solving,
     input  wire [31:0]            settle,
+    input  wire [1:0]             bandwidth,
     output reg  [31:0]            clocks,    // of all tasks so far
     output wire [N*CELL_BITS-1:0] sense,
     output wire [N-1:0]           clipped
@@ -138,6 +139,6 @@ module macro_speed #(
     ) macro (
         .clk(clk), .row(row), .plane(write && line[$clog2(N)]), .write(write), .write_data(rows[line]), .read(1'b0),
         .sense(sense), .dac(drive), .autozero(1'b0), .close_solve(close), .close_multiply(1'b0), .drive_range(3'd0),
-        .feedback(2'd0), .bandwidth(2'd0), .sample(sample), .mux(mux), .trial(trial), .above(above), .clipped(clipped)
+        .feedback(2'd0), .bandwidth(bandwidth), .sample(sample), .mux(mux), .trial(trial), .above(above), .clipped(clipped)
     );
 endmodule

@@ -64,6 +64,7 @@ def test_no_import_runs_upwards_and_none_in_a_circle():
 
 
 def test_package_files_hold_a_docstring_and_nothing_else():
-    for path in (*(ROOT / "hdl").rglob("__init__.py"), *(ROOT / "sim").rglob("__init__.py")):
+    public = ROOT / "sim/ohmloop/__init__.py"  # where the everyday names are
+    for path in {*(ROOT / "hdl").rglob("__init__.py"), *(ROOT / "sim").rglob("__init__.py")} - {public}:
         body = ast.parse(path.read_text()).body
         assert len(body) == 1 and isinstance(body[0], ast.Expr), path

@@ -8,6 +8,7 @@ from statistics import median
 import numpy as np
 import scipy.sparse
 from rich.console import Console
+
 from verification.programs import random_systems
 from verification.programs.random_systems import KINDS, SCALINGS, drawn, outcome, summary
 
@@ -19,7 +20,8 @@ def test_small_random_systems_are_solved_or_refused_with_a_reason():
     print(f"OHMLOOP_SEED={FIRST // 7}")
     found = [outcome(number, size_max=64) for number in range(FIRST, FIRST + 21)]
     for o in found:
-        print(o.number, o.kind, o.scaling, o.size, f"{o.condition:.0e}", o.end, o.iterations, o.without, o.jacobi, o.message)
+        print(o.number, o.kind, o.scaling, o.size, f"{o.condition:.0e}", o.end, o.iterations, o.without, o.jacobi,
+              o.message)
     assert Counter(o.kind for o in found) == dict.fromkeys(KINDS, 3)
     assert all(o.end == "solved" or o.end == "refused" and o.message for o in found)
     assert sum(o.end == "solved" for o in found) >= 19

@@ -72,6 +72,8 @@ module ohmloop_macro #(
     reg [N*CELL_BITS-1:0] cells [0:2*N-1];
     reg [64*N-1:0] held_bits /* verilator public_flat_rd */; // $realtobits of every held output, for testbenches
 
+    reg [64*N-1:0] next_held;                                // a local of this size would be cleared at every clock
+
     real clock_s, g0_S, gpar_S, inverse_gain, gbw_Hz, node_capacitance_F, full_scale_V, rail_V, read_noise_V;
     real autozero_residue, comparator_noise_V;
 
@@ -728,7 +730,6 @@ module ohmloop_macro #(
 
     // Holds every output after the pending clocks, and judges clipping before noise.
     task automatic hold;
-        reg [64*N-1:0] held;
         reg [N-1:0] flags;
         real v;
         begin
@@ -739,11 +740,11 @@ module ohmloop_macro #(
                 else v = dc_V[i] + dev_V[i];
                 flags[i] = last_mode != 2'b00 && !(v < rail_V && v > -rail_V);
                 if (read_noise_V != 0.0) v = v + gaussian(samples, i)*read_noise_V;
-                held[i*64 +: 64] = $realtobits(v);
+                next_held[i*64 +: 64] = $realtobits(v);
             end
             if (!frozen) clipped <= flags;
             if (flags != '0) frozen = 1'b1;
-            held_bits <= held;
+            held_bits <= next_held;
             samples = samples + 64'd1;
         end
     endtask

@@ -5,6 +5,7 @@ if asked for, the waveform. Why each flag is there is said where it is listed.
 """
 
 import contextlib
+import importlib.util
 import json
 import os
 import platform
@@ -21,7 +22,7 @@ from typing import Any
 
 from ohmloop.engines.cache import cached_build, digest, exclusive, prune
 from ohmloop.engines.ports import port_names
-from ohmloop.engines.tools import Tool, find, run_environment
+from ohmloop.engines.tools import Tool, ToolMissing, find, run_environment
 from ohmloop.errors import InputError, OhmloopError
 
 ENGINES = ("icarus", "verilator")
@@ -200,6 +201,8 @@ def run_bench(
     """
     if engine not in ENGINES:
         raise InputError(f"engine must be one of {', '.join(ENGINES)}, not {engine!r}")
+    if importlib.util.find_spec("cocotb_test") is None:
+        raise ToolMissing(f"{engine} needs cocotb: install it (pip install 'ohmloop[sim]')")
     sources = tuple(Path(path).resolve() for path in sources)
     for path in [*sources, *([waivers] if waivers else [])]:
         if not path.is_file():

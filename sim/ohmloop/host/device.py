@@ -247,12 +247,22 @@ class Device:
         """
         if self.plan is None:
             raise InputError("as_linear_operator: no matrix is programmed")
-        product = self.invert if tol is None else lambda v: self.solve(v, tol)
-        return LinearOperator((self.plan.n, self.plan.n), dtype=np.float64,  # type: ignore[call-arg]
-                              matvec=lambda v: product(np.asarray(v, dtype=np.float64).reshape(-1)))
+        return _InverseOperator(self, self.plan.n, tol)
 
     def _finish(self, status: Status) -> None:
         """Count a run, and raise what stopped it."""
         self._counters.clock_cycles += status.cycles
         if status.trap:
             raise TrapError(status.trap)
+
+
+class _InverseOperator(LinearOperator):
+    """A^-1 of the matrix that a device holds, (n, n), float64."""
+
+    def __init__(self, device: Device, n: int, tol: float | None):
+        super().__init__(np.dtype(np.float64), (n, n))
+        self._device, self._tol = device, tol
+
+    def _matvec(self, x: np.ndarray) -> np.ndarray:
+        v = np.asarray(x, dtype=np.float64).reshape(-1)
+        return self._device.invert(v) if self._tol is None else self._device.solve(v, self._tol)

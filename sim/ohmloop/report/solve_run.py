@@ -166,7 +166,8 @@ def _compared(matrix: np.ndarray, b: np.ndarray, tol: float, console: Console) -
         if matrix.shape[0] != matrix.shape[1]:
             matrix, b = matrix.conj().T @ matrix, matrix.conj().T @ b
         if np.iscomplexobj(matrix) or np.iscomplexobj(b):
-            matrix, b = remap.realified(np.asarray(matrix, dtype=np.complex128)), np.concatenate([b.real, b.imag])
+            wide = np.asarray(b, dtype=np.complex128)
+            matrix, b = remap.realified(np.asarray(matrix, dtype=np.complex128)), np.concatenate([wide.real, wide.imag])
         import scipy.sparse
 
         return baseline_counts(scipy.sparse.csr_array(matrix), b, tol=tol)

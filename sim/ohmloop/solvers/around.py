@@ -9,6 +9,12 @@ from ohmloop.plan.loop import Loop
 from ohmloop.plan.preparation import equilibration
 from ohmloop.solvers.inverse import Inverse, Solve
 
+Through = Callable[[Callable[[np.ndarray], np.ndarray], np.ndarray], np.ndarray]
+"""(inverse of a matrix that stands for A, v) to about A^-1 v."""
+
+AUGMENTED_WEIGHT = 0.3
+"""Weight of the identity beside entries up to one: less costs stability, more costs condition."""
+
 
 class NormalInverse:
     """A^-1 = (A' R^2 A)^-1 A' R^2 with an inverse of A' R^2 A, R the factors that scale the rows of A.
@@ -42,6 +48,38 @@ class NormalInverse:
     def apply(self, solve: Solve, v: np.ndarray) -> np.ndarray:
         """A product, and what the inverse of A' R^2 A takes."""
         return self._inverse.apply(solve, self.transpose @ v)
+
+
+class AugmentedInverse:
+    """A^-1 by way of [[w I, S], [-S', 0]] with S = R A C scaled, twice as large: for n <= N/2.
+
+    From w s + S u = R v and S' s = 0 follows s = 0 and A C u = v, for any w. Its eigenvalues lie in the right half
+    plane whatever those of A do, and its condition number is about that of S, not its square.
+
+    Parameters
+    ----------
+    matrix : np.ndarray
+        A, (n, n).
+    plan_loop : Callable[[np.ndarray, Through], Loop]
+        Plans the matrix of twice the size; told how an inverse of that serves as one of A.
+    """
+
+    def __init__(self, matrix: np.ndarray, plan_loop: Callable[[np.ndarray, Through], Loop]):
+        self._rows, self._columns = equilibration(matrix)
+        n = self.size = len(matrix)
+        scaled = self._rows[:, None] * matrix * self._columns
+        held = np.block([[AUGMENTED_WEIGHT * np.eye(n), scaled], [-scaled.T, np.zeros((n, n))]])
+        loop = plan_loop(held, self._through)
+        self.loops = (loop,)
+        self.reasons = ("no plan holds the matrix itself stable or well: the loop holds it beside its transpose, "
+                        "twice as large and always stable", *loop.plan.reasons)
+
+    def apply(self, solve: Solve, v: np.ndarray) -> np.ndarray:
+        """One solve."""
+        return self._through(lambda rhs: solve(0, rhs), v)
+
+    def _through(self, inverse: Callable[[np.ndarray], np.ndarray], v: np.ndarray) -> np.ndarray:
+        return self._columns * inverse(np.concatenate([self._rows * v, np.zeros(self.size)]))[self.size:]
 
 
 class SmoothedInverse:

@@ -1,13 +1,13 @@
 """Which inverse for a system? Whatever needs the fewest iterations on models of a few chips that no plan has seen.
 
-A system that fits the array gets one loop for A; where no plan holds A upright, or only with a shift that leaves little
-of it, one for A' A. Each may be followed by a digital Jacobi sweep. What is larger than the array is split
-(:mod:`ohmloop.solvers.large`). The same iteration without any preconditioner runs beside them: where it needs no more,
-the reasons say so.
+A system that fits the array gets one loop for A. Where no plan holds A upright, or only with a shift that leaves little
+of it, one for A' A, or where that fits for A beside its transpose. Each may be followed by a digital Jacobi sweep. What
+is larger than the array is split (:mod:`ohmloop.solvers.large`). The same iteration without any preconditioner runs
+beside them: where it needs no more, the reasons say so.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -21,7 +21,7 @@ from ohmloop.plan.ranking import Inverse as Apply
 from ohmloop.plan.search import plan_loop
 from ohmloop.plan.stability import UnstableError
 from ohmloop.solvers import large
-from ohmloop.solvers.around import NormalInverse, ReplannedInverse, SmoothedInverse
+from ohmloop.solvers.around import AugmentedInverse, NormalInverse, ReplannedInverse, SmoothedInverse, Through
 from ohmloop.solvers.inverse import Inverse, SingleLoop
 from ohmloop.solvers.krylov import fgmres, fgmres_count
 from ohmloop.solvers.loops import StaticLoops
@@ -79,35 +79,50 @@ def inverse_for(matrix: np.ndarray, config: ChipConfig, params: AnalogParams, *,
         try:
             chosen = choose(matrix, tolerance=tol)
         except InputError as refusal:
-            return _squared_or(refusal, judge, lambda: NormalInverse(matrix, partial(choose, tolerance=LOOSE)))
+            return _instead(refusal, judge, [lambda: NormalInverse(matrix, partial(choose, tolerance=LOOSE))])
         plain, anew = (judge.choice(inverse, smooth=True) for inverse in (chosen, ReplannedInverse(
             chosen, partial(plan_loop, config=config, params=params, seed=seed, count=count))))
         return anew if anew.iterations <= plain.iterations - SAVES else plain
     plan = partial(plan_loop, config=config, params=params, seed=seed, bad=bad)
+    makers: list[Callable[[], Inverse]] = [lambda: _squared(matrix, plan, count)]
+    if 2 * len(matrix) <= config.size:
+        makers.append(lambda: _augmented(matrix, plan, count))
     try:
         single = judge.choice(SingleLoop(plan(matrix, count=count)), smooth=True)
     except InputError as refusal:
-        return _squared_or(refusal, judge, lambda: _squared(matrix, plan, count))
+        return _instead(refusal, judge, makers)
     if single.iterations <= POOR * single.without:
         return single
     try:
-        squared = judge.choice(_squared(matrix, plan, count))
+        other = _instead(None, judge, makers)
     except InputError:
         return single
-    return squared if squared.iterations < single.iterations else single
+    return other if other.iterations < single.iterations else single
 
 
-def _squared_or(refusal: InputError, judge: "_Judge", make: Callable[[], NormalInverse]) -> Choice:
-    """A choice for A' A where it gets there, else the refusal of A itself."""
-    if not _worth_squaring(refusal):
+def _instead(refusal: InputError | None, judge: "_Judge", makers: Sequence[Callable[[], Inverse]]) -> Choice:
+    """The best of what stands in for a loop for A itself; the refusal of A, or the first, where none gets there."""
+    if refusal is not None and not _worth_squaring(refusal):
         raise refusal
-    try:
-        squared = judge.choice(make())
-    except InputError:
-        raise refusal from None
-    if math.isinf(squared.iterations):
-        raise refusal
-    return replace(squared, reasons=(*squared.reasons, f"for A itself: {refusal}"))
+    found, last = [], refusal
+    for make in makers:
+        try:
+            found.append(judge.choice(make()))
+        except InputError as error:
+            last = last or error
+    if not found or math.isinf(min(choice.iterations for choice in found)):
+        raise last or InputError(f"matrix: no inverse reaches {judge.tol:g} in {LIMIT} iterations")
+    best = min(found, key=lambda choice: choice.iterations)
+    return best if refusal is None else replace(best, reasons=(*best.reasons, f"for A itself: {refusal}"))
+
+
+def _augmented(matrix: np.ndarray, plan: Callable[..., Loop], count: Callable[..., float]) -> AugmentedInverse:
+    """A beside its transpose in one loop that is planned for iterations with A."""
+    def planned(held: np.ndarray, through: Through) -> Loop:
+        def counted(_: np.ndarray, inverse: Apply, c: np.ndarray, limit: int) -> float:
+            return count(matrix, partial(through, inverse), matrix @ c[:len(matrix)], limit)
+        return plan(held, count=counted)
+    return AugmentedInverse(matrix, planned)
 
 
 def _squared(matrix: np.ndarray, plan: Callable[..., Loop], count: Callable[..., float]) -> NormalInverse:

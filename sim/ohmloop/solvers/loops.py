@@ -17,11 +17,15 @@ from ohmloop.plan.ranking import StaticInverse
 class CountingSolve(Protocol):
     """Analogue solves with some loops, one programmed at a time; called with the number of the loop and v (n,)."""
 
-    solves: int
-    """Analogue solves so far."""
+    @property
+    def solves(self) -> int:
+        """Analogue solves so far."""
+        ...
 
-    reprogrammings: int
-    """Times that the arrays were written: once a change of loop, the first included."""
+    @property
+    def reprogrammings(self) -> int:
+        """Times that the arrays were written: once a change of loop, the first included."""
+        ...
 
     @property
     def counters(self) -> dict[str, int]:

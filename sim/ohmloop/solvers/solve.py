@@ -126,8 +126,8 @@ def solve(matrix: Any, b: Any, *, config: str | ChipConfig = "chip64", engine: s
     tol : float
         Relative residual to reach.
     method, form : str
-        One of :data:`METHODS`, or of :data:`~ohmloop.solvers.on_chip.PROGRAMS`, which iterate inside the chip; for least
-        squares one of :data:`FORMS`.
+        One of :data:`METHODS`, or of :data:`~ohmloop.solvers.on_chip.PROGRAMS`, which iterate inside the chip; for
+        least squares one of :data:`FORMS`.
     ridge, noise : float, array
         Least squares with ``ridge`` ||x||^2 added, and weighed by the variances (m,) or covariance (m, m) ``noise``.
     digits : float

@@ -31,7 +31,8 @@ def test_every_preparation_leads_back_to_the_solution(rng: np.random.Generator):
     v = matrix @ x
     plan = plan_system(np.eye(9), CONFIGS["lab"], AnalogParams.reference())
     ways = list(preparations(matrix))
-    assert len(ways) >= 5 and len({way.reason for way in ways}) == len(ways) and ways[0].reason == ""
+    ways.append(ways[-1].permuted(rng.permutation(9), "in another order"))
+    assert len(ways) >= 6 and len({way.reason for way in ways}) == len(ways) and ways[0].reason == ""
     for way in ways:
         loop = way.loop(matrix, plan)
         assert np.allclose(loop.prepared, way.apply(matrix), rtol=1e-12, atol=0)
@@ -109,6 +110,12 @@ def test_bad_cells_that_cannot_be_avoided_are_named():
     bad[3, 3] = True
     with pytest.raises(InputError, match=r"^bad cells: cell \(3, 3\) on the unused diagonal must conduct$"):
         around_bad_cells(np.eye(2, dtype=int), bad)
+
+
+def test_another_order_moves_rows_columns_and_their_factors_together(rng: np.random.Generator):
+    matrix = 10.0 ** rng.uniform(-3, 3, 5)[:, None] * rng.standard_normal((5, 5))
+    way, order = list(preparations(matrix))[-1], rng.permutation(5)
+    assert np.allclose(way.permuted(order, "").apply(matrix), way.apply(matrix)[np.ix_(order, order)], rtol=1e-14)
 
 
 def test_plain_is_no_change(rng: np.random.Generator):

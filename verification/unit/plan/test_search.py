@@ -1,4 +1,4 @@
-"""The loop for iterations on the host: fewest iterations on chips it has not seen, stable, with a reason for each step."""
+"""The loop for iterations on the host: fewest iterations on chips it has not seen, stable, reasons for each step."""
 
 import os
 from dataclasses import replace
@@ -149,7 +149,7 @@ def test_refusals(matrix: np.ndarray, said: str):
 
 
 def test_a_matrix_that_nothing_holds_upright_is_refused():
-    """Random signs: eigenvalues out to 8 on all sides of the largest entry, beyond any shift that codes have room for."""
+    """Random signs: eigenvalues out to 8 times the largest entry on all sides, beyond any shift codes have room for."""
     print(f"OHMLOOP_SEED={SEED}")
     matrix = np.random.default_rng(SEED).choice([-1.0, 1.0], (64, 64))
     with pytest.raises(UnstableError, match="^matrix: unstable in the loop: eigenvalue ") as caught:

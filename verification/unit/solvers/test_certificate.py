@@ -75,8 +75,8 @@ def test_scaled_rows_show_in_the_componentwise_error_only():
 
 
 def test_a_singular_matrix_has_no_bound():
-    for matrix in (np.ones((2, 2)), scipy.sparse.csr_array(np.ones((2, 2))), np.zeros((1, 1))):
-        found = certify(matrix, np.ones(matrix.shape[0]), np.zeros(matrix.shape[0]))
+    for n, matrix in ((2, np.ones((2, 2))), (2, scipy.sparse.csr_array(np.ones((2, 2)))), (1, np.zeros((1, 1)))):
+        found = certify(matrix, np.ones(n), np.zeros(n))
         assert found.forward_bound == np.inf and found.condition == np.inf and found.digits == 0.0
 
 

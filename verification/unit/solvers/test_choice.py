@@ -13,7 +13,7 @@ from ohmloop.ensembles import ensemble, heat
 from ohmloop.errors import InputError
 from ohmloop.plan.loop import Loop
 from ohmloop.plan.planner import plan_system
-from ohmloop.solvers.around import NormalInverse, ReplannedInverse, SmoothedInverse
+from ohmloop.solvers.around import AugmentedInverse, NormalInverse, ReplannedInverse, SmoothedInverse
 from ohmloop.solvers.choice import inverse_for
 from ohmloop.solvers.inverse import Inverse, SingleLoop
 from ohmloop.solvers.krylov import fgmres
@@ -42,6 +42,17 @@ def test_the_normal_inverse_is_an_inverse():
     v = matrix @ np.arange(8.0)
     assert inverse.apply(exact(inverse), v) == pytest.approx(np.arange(8.0), abs=1e-6)
     assert np.linalg.eigvalsh(inverse.loops[0].matrix).min() > 0.0
+
+
+def test_the_augmented_inverse_is_an_inverse():
+    rng = np.random.default_rng(SEED)
+    matrix = 10.0 ** rng.uniform(-4, 4, 6)[:, None] * rng.standard_normal((6, 6)) * 10.0 ** rng.uniform(-4, 4, 6)
+    inverse = AugmentedInverse(matrix, lambda held, _: some_loop(held))
+    x = np.arange(1.0, 7.0) / np.abs(matrix).max(axis=0)
+    assert inverse.apply(exact(inverse), matrix @ x) == pytest.approx(x, rel=1e-8)
+    held = inverse.loops[0].matrix
+    assert held.shape == (12, 12) and np.linalg.eigvals(held).real.min() > 0.0
+    assert np.linalg.cond(held) < 30 * np.linalg.cond(held[:6, 6:])
 
 
 def test_a_sweep_after_an_exact_solve_changes_nothing_and_after_a_poor_one_helps():
@@ -99,9 +110,12 @@ def test_the_prediction_is_what_chips_do():
 
 def test_what_nothing_holds_upright_goes_in_squared():
     print(f"OHMLOOP_SEED={SEED}")
-    matrix = np.random.default_rng(SEED).choice([-1.0, 1.0], (16, 16)) + 0.3 * np.random.default_rng(1).random((16, 16))
+    rng = np.random.default_rng(SEED)
+    matrix = rng.choice([-1.0, 1.0], (16, 16)) + 0.3 * rng.random((16, 16))
     choice = inverse_for(matrix, LAB, REFERENCE)
     assert isinstance(choice.inverse, NormalInverse)
+    half = inverse_for(matrix[:8, :8], LAB, REFERENCE)
+    assert isinstance(half.inverse, AugmentedInverse) and half.iterations < half.without
     assert choice.reasons[0].startswith("no plan holds the matrix itself stable or well: the loop holds A' A")
     assert counted(matrix, choice) <= 17
 
@@ -122,7 +136,7 @@ def test_what_is_larger_than_the_array_is_split():
 def test_refusals_pass_through():
     with pytest.raises(InputError, match="^matrix: numerically singular"):
         inverse_for(np.ones((3, 3)), TINY, REFERENCE)
-    with pytest.raises(InputError, match="^bad cells: can only be kept under zero codes of one matrix, and 5 unknowns "):
+    with pytest.raises(InputError, match="^bad cells: can only be kept under zero codes of one matrix, and 5 "):
         inverse_for(np.eye(5), TINY, REFERENCE, bad=np.ones((4, 4), dtype=bool))
 
 
