@@ -39,7 +39,7 @@ registers: setup ## write HTML, a C header and IP-XACT of the registers into bui
 	@$(BIN)/python scripts/registers.py --config $(CONFIG)
 
 test: setup ## run the tests: [ARGS='-k cosim -x']
-	@$(BIN)/python -m pytest -n 2 $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 lockstep: setup ## long campaign, random programs on chip and golden machine: [COUNT=100000] [SEED=1] [ARGS="--config tiny"]
 	@$(BIN)/python -m verification.lockstep.lockstep --count $(COUNT) --seed $(SEED) $(ARGS)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 STAMP = "complete"
-KEEP = 8
+KEEP = 24
 _KEY_LENGTH = 16
 
 

@@ -224,6 +224,9 @@ def run_bench(
         # Named, or cocotb-test leaves an empty file of its own in the folder.
         quiet = environment | {"COCOTB_RESULTS_FILE": str(folder / "results.xml")}
         _start(engine, arguments, folder, "build", quiet, f"building {toplevel} for {engine} failed", cancel)
+        # Objects and compiled headers are a hundred times the size of what runs.
+        for product in (path for ending in ("gch", "o", "a") for path in folder.glob(f"*.{ending}")):
+            product.unlink()
 
     with cached_build(work, f"{engine}-{toplevel}", key, make) as folder:
         run_key = digest(key, json.dumps([test_module, testcase, sorted((env or {}).items()), list(plusargs)]))

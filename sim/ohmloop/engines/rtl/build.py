@@ -3,6 +3,7 @@
 import ctypes
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,6 +64,7 @@ def library(config: ChipConfig, work: Path) -> Iterator[ctypes.CDLL]:
                                   stderr=subprocess.STDOUT)
         if done.returncode:
             raise BuildError(f"building the rtl library of {config.name} failed", folder / "build.log")
+        shutil.rmtree(folder / "obj")
 
     with cached_build(work.resolve(), f"rtl-{config.name}", key, build) as folder:
         yield _loaded(folder / LIBRARY)
