@@ -13,6 +13,7 @@ from ohmloop.ensembles import ensemble, heat
 from ohmloop.errors import InputError
 from ohmloop.plan.loop import Loop
 from ohmloop.plan.planner import plan_system
+from ohmloop.solvers import choice as chooser
 from ohmloop.solvers.around import AugmentedInverse, NormalInverse, ReplannedInverse, SmoothedInverse
 from ohmloop.solvers.choice import inverse_for
 from ohmloop.solvers.inverse import Inverse, SingleLoop
@@ -118,6 +119,22 @@ def test_what_nothing_holds_upright_goes_in_squared():
     assert isinstance(half.inverse, AugmentedInverse) and half.iterations < half.without
     assert choice.reasons[0].startswith("no plan holds the matrix itself stable or well: the loop holds A' A")
     assert counted(matrix, choice) <= 17
+
+
+def test_the_better_of_two_stands_in(monkeypatch):
+    """One that answers nothing leaves the count of no preconditioner, and is not taken."""
+    rng = np.random.default_rng(SEED)
+    matrix = rng.choice([-1.0, 1.0], (8, 8)) + 0.3 * rng.random((8, 8))
+
+    class Nothing:
+        size, loops, reasons = 8, (), ("nothing",)
+
+        def apply(self, solve, v: np.ndarray) -> np.ndarray:
+            return np.zeros_like(v)
+    taken = inverse_for(matrix, LAB, REFERENCE)
+    monkeypatch.setattr(chooser, "_augmented", lambda *_: Nothing())
+    other = inverse_for(matrix, LAB, REFERENCE)
+    assert taken.iterations < other.iterations <= other.without + 1 and not isinstance(other.inverse, Nothing)
 
 
 def test_where_the_chip_does_not_pay_it_is_said():
