@@ -54,7 +54,8 @@ class AugmentedInverse:
     """A^-1 by way of [[w I, S], [-S', 0]] with S = R A C scaled, twice as large: for n <= N/2.
 
     From w s + S u = R v and S' s = 0 follows s = 0 and A C u = v, for any w. Its eigenvalues lie in the right half
-    plane whatever those of A do, and its condition number is about that of S, not its square.
+    plane whatever those of A do. A singular value of S above w stays what it is; one below, c, shows as c^2 / w, where
+    A' A has c^2 for all of them.
 
     Parameters
     ----------

@@ -31,7 +31,6 @@ def checked_matrix(matrix: Any) -> Any:
     held: Any
     if scipy.sparse.issparse(matrix):
         held = scipy.sparse.csr_array(matrix, dtype=wide)
-        held.sum_duplicates()
         values = held.data
     else:
         held = values = np.array(matrix, dtype=wide)

@@ -12,9 +12,10 @@ fewer rows than columns   X X' + mu I                        y                  
 ========================= ================================== ====================== ===================================
 
 With the minus sign the augmented matrix is stable in the loop, with +X' it is not, though its solutions are the same.
-The augmented form has about the condition number of X, the normal form its square; it is as large as X has columns,
-though, and symmetric and positive. For minimising ||y - X x|| the true measure of an answer is the residual of the
-normal equations, X' R^-1 (y - X x) - mu x, which is zero where y - X x cannot get smaller.
+The normal form has the square of the condition number of X, the augmented one only for singular values below one; the
+normal one is as large as X has columns, though, and symmetric and positive. For minimising ||y - X x|| the true measure
+of an answer is the residual of the normal equations, X' R^-1 (y - X x) - mu x, which is zero where y - X x cannot get
+smaller.
 """
 
 from collections.abc import Callable
