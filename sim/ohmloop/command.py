@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from ohmloop.analog.params import ParamsError
 from ohmloop.errors import InputError, OhmloopError
 from ohmloop_hdl.config import ConfigError
 
@@ -19,7 +20,7 @@ def ends(name: str, command: Callable[[], int | None]) -> NoReturn:
     """Run ``command`` and leave the program with what it returns, or with the code of the error that it raises."""
     try:
         code, message = command() or 0, ""
-    except ConfigError as error:
+    except (ConfigError, ParamsError) as error:
         code, message = InputError.exit_code, str(error)
     except OhmloopError as error:
         # What follows the first line, such as the end of a log, is for tests; the line says where the log is.

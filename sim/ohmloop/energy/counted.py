@@ -18,9 +18,12 @@ def energy_of_counters(events: Mapping[Event, int], clocks: int, config: ChipCon
     (:func:`~ohmloop.energy.model.typical_load`).
     """
     settings = Settings.reset(config)
+    drives, drive = events.get(Event.DAC_UPDATED, 0) // config.size, drive_cycles(config)
+    prepare = prepare_cycles(settings.dead, settings.autozero)
     phases = {
-        Phase.DRIVE: events.get(Event.DAC_UPDATED, 0) // config.size * drive_cycles(config),
-        Phase.PREPARE: events.get(Event.LOOP_CLOSED, 0) * prepare_cycles(settings.dead, settings.autozero),
+        Phase.DRIVE: drives * drive,
+        # The first preparation after a drive goes on while the DACs are loaded.
+        Phase.PREPARE: events.get(Event.LOOP_CLOSED, 0) * prepare - drives * min(prepare, drive),
     }
     phases[Phase.ISSUE] = max(0, clocks - sum(phases.values()))
     return energy_of(events, phases, config, params)

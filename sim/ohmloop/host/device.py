@@ -3,11 +3,12 @@
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
+import scipy.sparse
 from scipy.sparse.linalg import LinearOperator
 
 from ohmloop.analog.cells import Die
@@ -37,6 +38,10 @@ PROGRAM_ARRAYS, INVERT = 0, 2
 LIMIT = 60
 """Iterations of a program in one run."""
 
+PROGRAMS = ("refine", "gcr", "gcr5", "digital")
+"""Programs of the chip that solve a system; ``digital`` is ``gcr`` with the loop open: the same chip without its
+analogue half."""
+
 SLOWEST = 0.5
 """A correction that leaves more than this of the residual stagnates."""
 
@@ -59,14 +64,21 @@ class TrapError(NotSolvedError):
         return f"the chip trapped {self.cause.name.lower()}: {TRAPS.get(self.cause, 'see the status registers')}"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Counters:
-    """What was asked of a chip: closings of the loop, times that its arrays were written, clocks of all programs."""
+    """What was asked of a chip so far."""
 
-    analogue_solves: int = 0
-    reprogrammings: int = 0
-    clock_cycles: int = 0
-    events: Counter[Event] = field(default_factory=Counter)
+    analogue_solves: int
+    """Vectors that were driven into a closed loop, whatever came of it; a loop that clips is closed again, which does
+    not count."""
+
+    reprogrammings: int
+    """Times that both arrays were written as a whole."""
+
+    clock_cycles: int
+    """Clocks of all programs."""
+
+    events: Counter[Event]
     """What the chip counted, modulo 2^32 between two looks."""
 
 
@@ -96,8 +108,8 @@ class Device:
     work : Path, optional
         Folder for builds of simulators.
 
-    ``counters`` says what was asked of it. Errors: :class:`InputError` for names that are none, ``ToolMissing`` for an
-    engine that is not installed, :class:`TrapError` when the chip traps.
+    ``counters`` says what was asked of it. Errors: ``ConfigError`` and :class:`InputError` for names that are none,
+    ``ToolMissing`` for an engine that is not installed, :class:`TrapError` when the chip traps.
 
     Worked example::
 
@@ -118,7 +130,9 @@ class Device:
         """What was loaded last."""
         self._matrix: np.ndarray | None = None
         self._holds = False  # the chip has the plan and PROGRAM in its memories
-        self._counters = Counters()
+        self._clock_cycles = 0
+        self._events: Counter[Event] = Counter()
+        self._left_beats = 0  # of earlier jobs, on their way into the chip
         self._stack = ExitStack()
         self.engine = self._stack.enter_context(engine_named(engine, self.die, work))
         try:
@@ -143,15 +157,18 @@ class Device:
     def counters(self) -> Counters:
         """What was asked of the chip so far."""
         now = self.engine.execute(self.driver.read_events())
-        self._counters.events.update({event: (now[event] - self._seen[event]) % (1 << 32) for event in Event})
-        self._seen = now
-        return self._counters
+        self._events.update({event: (now[event] - self._seen[event]) % (1 << 32) for event in Event})
+        self._seen, n = now, self.config.size
+        rows = self._events[Event.ROW_WRITTEN] - self._events[Event.ROW_REWRITTEN]
+        return Counters(self._events[Event.DAC_UPDATED] // n, rows // (2 * n), self._clock_cycles,
+                        Counter(self._events))
 
     def program(self, matrix: np.ndarray) -> Plan:
         """Plan A (n, n), n <= N, as a preconditioner, and write it into the arrays."""
-        plan = plan_preconditioner(matrix, self.config, self.params)
+        held = _real("matrix", matrix.toarray() if scipy.sparse.issparse(matrix) else matrix)
+        plan = plan_preconditioner(held, self.config, self.params)
         self.load(plan)
-        self._matrix = np.asarray(matrix, dtype=np.float64)
+        self._matrix = held
         return plan
 
     def load(self, plan: Plan) -> None:
@@ -160,28 +177,26 @@ class Device:
             return
         if self.plan is not plan:
             self._matrix = None
+        # Until all is done nothing is sure about what the chip holds.
+        held, self._holds = self._holds, False
         self.plan = plan
 
         def script() -> Script[Status]:
             yield from self.driver.configure(settings_of(plan, self.config))
-            if not self._holds:
+            if not held:
                 yield from self.driver.load_program(PROGRAM)
             yield from self.driver.load_codes(plan.codes)
             return (yield from self.driver.run(PROGRAM_ARRAYS))
 
-        status = self.engine.execute(script())
+        self._finish(self.engine.execute(script()))
         self._holds = True
-        self._counters.reprogrammings += 1
-        self._finish(status)
 
     def invert(self, v: np.ndarray) -> np.ndarray:
         """About A^-1 v, (n,) float64: one analogue solve."""
         if self.plan is None:
             raise InputError("invert: no plan is loaded")
         self.load(self.plan)
-        v = np.asarray(v, dtype=np.float64)
-        if v.shape != (self.plan.n,):
-            raise InputError(f"invert: the vector must have shape {(self.plan.n,)}, not {v.shape}")
+        v = _real("vector", v, (self.plan.n,))
         if not v.any():
             return np.zeros(self.plan.n)
         rhs = scale_rhs(v, self.config)
@@ -192,30 +207,36 @@ class Device:
             return status, (yield from self.driver.read_vector(RESULT))
 
         status, found = self.engine.execute(script())
-        self._counters.analogue_solves += 1
         self._finish(status)
         return unscale(self.plan, rhs, *found)
 
     def run(self, job: Job) -> Outcome:
-        """Run a whole program with everything it works on; it writes the arrays once, and closes the loop as often as
-        the events say."""
+        """Run a whole program with everything it works on.
+
+        Errors: :class:`InputError` for a job that reads the stream where an earlier one left beats in it, which would
+        come first.
+        """
+        if job.objects and self._left_beats:
+            raise InputError(f"job: {self._left_beats} beats of an earlier job are still in the input stream; "
+                             "use a new device")
         self._holds = False
+        before = self.counters.events[Event.BEAT_IN]
         outcome = self.engine.execute(job_script(self.config, job))
-        self._counters.reprogrammings += 1
-        self._counters.clock_cycles += outcome.status.cycles
+        self._clock_cycles += outcome.status.cycles
+        taken = self.counters.events[Event.BEAT_IN] - before
+        self._left_beats += sum(map(len, job.objects)) - taken
         return outcome
 
     def corrections(self, matrix: np.ndarray, plan: Plan, b: np.ndarray, program: str = "gcr",
                     start: np.ndarray | None = None, limit: int = LIMIT) -> Iterator[Correction]:
-        """Answers x (n,) of A x = b that get better: each is the last and what a run of ``program``, at most ``limit``
-        iterations, makes of its residual in float64."""
+        """Answers x (n,) of A x = b that get better: each is the last and what a run of ``program``, one of
+        :data:`PROGRAMS`, at most ``limit`` iterations, makes of its residual in float64."""
         x = np.zeros(plan.n) if start is None else start
         residual = b - matrix @ x
         while True:
             rhs = scale_rhs(residual, self.config)
             outcome = self.run(iterative_job(program, plan, matrix, rhs, self.config, limit=limit))
             found = answer(plan, rhs, outcome)
-            self._counters.analogue_solves += found.iterations
             x = x + found.x
             residual = b - matrix @ x
             yield Correction(x, float(np.linalg.norm(residual)), found.iterations, outcome.status)
@@ -223,11 +244,16 @@ class Device:
     def solve(self, b: np.ndarray, tol: float = 1e-10, program: str = "gcr") -> np.ndarray:
         """x (n,) with ||b - A x|| <= ``tol`` ||b|| for the matrix that :meth:`program` was given.
 
-        The chip runs ``program``, by itself to 2^-24; the host computes b - A x in float64 and gives it what is left.
+        The chip runs ``program``, one of :data:`PROGRAMS`, by itself to 2^-24; the host computes b - A x in float64 and
+        gives it what is left.
         """
         if self._matrix is None or self.plan is None:
             raise InputError("solve: no matrix is programmed")
-        b = np.asarray(b, dtype=np.float64)
+        if program not in PROGRAMS:
+            raise InputError(f"program: must be one of {', '.join(PROGRAMS)}, not {program!r}")
+        if not 0.0 < tol < 1.0:
+            raise InputError(f"tol: must be above 0 and below 1, not {tol}")
+        b = _real("right-hand side", b, (self.plan.n,))
         size = left = float(np.linalg.norm(b))
         if size == 0.0:
             return np.zeros(self.plan.n)
@@ -235,7 +261,10 @@ class Device:
             if found.residual <= tol * size:
                 return found.x
             if not found.residual < SLOWEST * left:
-                raise NotSolvedError(f"{program}: stagnates at a relative residual of {left / size:.1e}")
+                if found.status.trap:
+                    raise TrapError(found.status.trap)
+                raise NotSolvedError(f"{program}: stagnates at a relative residual of "
+                                     f"{min(left, found.residual) / size:.1e}")
             left = found.residual
         raise AssertionError("corrections do not end by themselves")
 
@@ -251,9 +280,19 @@ class Device:
 
     def _finish(self, status: Status) -> None:
         """Count a run, and raise what stopped it."""
-        self._counters.clock_cycles += status.cycles
+        self._clock_cycles += status.cycles
         if status.trap:
             raise TrapError(status.trap)
+
+
+def _real(what: str, values: object, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """A copy as float64, of a shape where one is asked for."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{what}: must be real numbers, not {array.dtype}")
+    if shape is not None and array.shape != shape:
+        raise InputError(f"{what}: must have shape {shape}, not {array.shape}")
+    return np.array(array, dtype=np.float64)
 
 
 class _InverseOperator(LinearOperator):

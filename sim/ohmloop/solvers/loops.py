@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -93,7 +92,7 @@ class DeviceLoops:
     def __init__(self, loops: Sequence[Loop], device: Device):
         self._loops, self._device = tuple(loops), device
         self._traps: Counter[str] = Counter()
-        self._begin = replace(device.counters)
+        self._begin = device.counters
 
     def __call__(self, k: int, v: np.ndarray) -> np.ndarray:
         """One solve with loop k; zero where it ends in a trap."""

@@ -5,15 +5,12 @@ from typing import Any
 import numpy as np
 
 from ohmloop.errors import InputError
-from ohmloop.host.device import SLOWEST, Device
+from ohmloop.host.device import SLOWEST, Device, TrapError
 from ohmloop.plan.loop import Loop
 from ohmloop.plan.planner import plan_preconditioner
 from ohmloop.solvers.choice import Choice
 from ohmloop.solvers.inverse import SingleLoop
 from ohmloop.solvers.krylov import Krylov, OnIteration
-
-PROGRAMS = ("refine", "gcr", "gcr5", "digital")
-"""``digital`` is ``gcr`` with the loop open: the same chip without its analogue half."""
 
 
 def choice_for(program: str, matrix: np.ndarray, device: Device) -> Choice:
@@ -36,7 +33,7 @@ class OnChip:
     Parameters
     ----------
     program : str
-        One of :data:`PROGRAMS`.
+        One of :data:`ohmloop.host.device.PROGRAMS`.
     device : Device
         The chip.
     loop : Loop
@@ -61,6 +58,8 @@ class OnChip:
             if on_iteration:
                 on_iteration(len(residuals) - 1, residuals[-1])
             stuck = not found.residual < SLOWEST * left
+            if stuck and found.status.trap:
+                raise TrapError(found.status.trap)
             if found.residual < left:
                 x, left = found.x, found.residual
             if left <= tol * size or stuck or len(residuals) > limit:

@@ -23,7 +23,7 @@ import scipy.sparse
 from ohmloop.analog.cells import Die
 from ohmloop.analog.measured import die_named
 from ohmloop.errors import InputError, NotSolvedError
-from ohmloop.host.device import Device
+from ohmloop.host.device import PROGRAMS, Device
 from ohmloop.plan.planner import CONDITION_MAX
 from ohmloop.plan.preparation import equilibration
 from ohmloop.solvers import remap
@@ -31,7 +31,7 @@ from ohmloop.solvers.certificate import Certificate, Factors, certify
 from ohmloop.solvers.choice import Choice, inverse_for
 from ohmloop.solvers.krylov import Krylov, OnIteration, fcg, fgmres
 from ohmloop.solvers.loops import CountingSolve, loops_on
-from ohmloop.solvers.on_chip import PROGRAMS, OnChip, choice_for
+from ohmloop.solvers.on_chip import OnChip, choice_for
 from ohmloop.solvers.problem import checked_matrix, checked_rhs
 from ohmloop.solvers.recycle import KEPT, Space
 from ohmloop_hdl.config import ChipConfig, config_named
@@ -126,7 +126,7 @@ def solve(matrix: Any, b: Any, *, config: str | ChipConfig = "chip64", engine: s
     tol : float
         Relative residual to reach.
     method, form : str
-        One of :data:`METHODS`, or of :data:`~ohmloop.solvers.on_chip.PROGRAMS`, which iterate inside the chip; for
+        One of :data:`METHODS`, or of :data:`~ohmloop.host.device.PROGRAMS`, which iterate inside the chip; for
         least squares one of :data:`FORMS`.
     ridge, noise : float, array
         Least squares with ``ridge`` ||x||^2 added, and weighed by the variances (m,) or covariance (m, m) ``noise``.
@@ -153,10 +153,12 @@ def solve(matrix: Any, b: Any, *, config: str | ChipConfig = "chip64", engine: s
     held = remap.realified(held)
     if noise is not None and complex_matrix:
         raise InputError("noise: is for real least squares; pose a complex one as a real one")
+    if method in PROGRAMS and bad is not None:
+        raise InputError(f"bad: cells are avoided by methods on the host only, not by {method}")
     if method in PROGRAMS and device is None:
         with Device(die.config, engine, die) as own:
             return solve(matrix, b, device=own, tol=tol, method=method, form=form, ridge=ridge, noise=noise,
-                         digits=digits, limit=limit, on_iteration=on_iteration)
+                         digits=digits, limit=limit, planned=planned, on_iteration=on_iteration)
     work = planned or _posed(held, ridge, noise, form, die, columns.shape[1], tol, bad, method, device)
     if method == "fcg" and not np.allclose(work.scaled, work.scaled.T, rtol=1e-12, atol=0.0):
         raise InputError("method: fcg needs a symmetric positive definite matrix; use fgmres")
