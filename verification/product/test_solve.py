@@ -2,10 +2,9 @@
 
 import json
 import os
-import signal
+import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +91,8 @@ def test_other_methods(tmp_path: Path, method: str):
     scipy.io.mmwrite(tmp_path / "plate.mtx", scipy.sparse.coo_array(heat(16)))
     run, _ = solved(tmp_path / "plate.mtx", "--config", "lab", "--method", method, cwd=tmp_path)
     assert run["relative_residual"] <= 1e-10 and run["relative_error"] < 1e-8
-    assert run["reprogrammings"] == (1 if method == "fcg" else 2)
+    assert run["reprogrammings"] == {"fcg": 1, "gcr": 2, "digital": 0}[method]  # a run each, and digital needs none
+    assert run["analogue_solves"] == (0 if method == "digital" else run["iterations"])
 
 
 def test_complex_and_rectangular_systems(tmp_path: Path):
@@ -117,7 +117,8 @@ def test_a_tolerance_out_of_reach_is_not_solved(tmp_path: Path, system):
     done = solve(path, "--config", "lab", "--limit", 2, "--json", tmp_path / "run.json", cwd=tmp_path)
     assert done.returncode == 3
     run = json.loads((tmp_path / "run.json").read_text())
-    assert run["status"] == "not solved" and run["relative_residual"] is None
+    assert run["status"] == "not solved" and 1e-10 < run["relative_residual"] < 1
+    assert run["iterations"] == run["analogue_solves"] == 2 and run["clock_cycles"] > 500
     assert "best relative residual" in done.stderr and done.stderr.count("\n") == 1
 
 
@@ -145,6 +146,12 @@ def test_bad_files_are_refused_in_one_line(tmp_path: Path, name: str):
     done = solve(tmp_path / name, "--config", "tiny", cwd=tmp_path)
     assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
     assert done.stderr.startswith("ohmloop: ") and "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_refusal_is_in_the_json_too(tmp_path: Path):
+    done = solve(tmp_path / "nowhere.mtx", "--json", tmp_path / "run.json", cwd=tmp_path)
+    run = json.loads((tmp_path / "run.json").read_text())
+    assert done.returncode == 2 and run["status"] == "refused" and "no such file" in run["message"]
 
 
 def test_pickled_objects_are_refused(tmp_path: Path):
@@ -179,15 +186,18 @@ def test_an_engine_that_is_not_installed(tmp_path: Path, system):
 
 def test_ctrl_c_says_how_far_it_was_and_writes_nothing(tmp_path: Path):
     rng = np.random.default_rng(SEED)
-    np.save(tmp_path / "A.npy", np.diag(rng.uniform(1.0, 2.0, 60)) + 0.05 * rng.standard_normal((60, 60)))
-    child = subprocess.Popen(command(tmp_path / "A.npy", "--json", tmp_path / "run.json"), cwd=tmp_path,
-                             stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
-                             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
-    time.sleep(3.0)
-    child.send_signal(signal.SIGINT)
-    _, said = child.communicate(timeout=60)
-    assert child.returncode == 130 and "interrupted" in said and said.count("\n") == 1, said
-    assert [path.name for path in tmp_path.iterdir()] == ["A.npy"]
+    # Interrupted from inside, at the third iteration, as a key would.
+    script = ("import os, signal, sys; from ohmloop.report import solve_run; keep = solve_run.Status.update\n"
+              "def update(self, text):\n    keep(self, text)\n"
+              "    if text.startswith('iteration 3,'): os.kill(os.getpid(), signal.SIGINT)\n"
+              "solve_run.Status.update = update; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+              "sys.argv = ['ohmloop', *sys.argv[1:]]; from ohmloop.cli import main; main()")
+    np.save(tmp_path / "A.npy", np.diag(rng.uniform(1.0, 2.0, 14)) + 0.1 * rng.standard_normal((14, 14)))
+    done = subprocess.run([sys.executable, "-c", script, "solve", str(tmp_path / "A.npy"), "--config", "lab", "--json",
+                           str(tmp_path / "run.json")], cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 130, done.stderr
+    assert re.search(r"interrupted at iteration 3, relative residual \d\.\de-\d+; nothing was written", done.stderr)
+    assert done.stderr.count("\n") == 1 and [path.name for path in tmp_path.iterdir()] == ["A.npy"]
 
 
 @pytest.mark.skipif(not MATRICES.exists(), reason="the real matrices are not here")

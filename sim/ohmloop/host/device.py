@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import scipy.sparse
@@ -163,8 +164,8 @@ class Device:
         return Counters(self._events[Event.DAC_UPDATED] // n, rows // (2 * n), self._clock_cycles,
                         Counter(self._events))
 
-    def program(self, matrix: np.ndarray) -> Plan:
-        """Plan A (n, n), n <= N, as a preconditioner, and write it into the arrays."""
+    def program(self, matrix: Any) -> Plan:
+        """Plan A (n, n), dense or sparse, n <= N, as a preconditioner, and write it into the arrays."""
         held = _real("matrix", matrix.toarray() if scipy.sparse.issparse(matrix) else matrix)
         plan = plan_preconditioner(held, self.config, self.params)
         self.load(plan)

@@ -4,23 +4,27 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 from rich.console import Console
+from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
 
 from ohmloop import readers
 from ohmloop.energy.counted import energy_of_counters
 from ohmloop.energy.digital import digital_rows
-from ohmloop.errors import InputError, InterruptedWorkError, NotSolvedError
+from ohmloop.errors import InputError, InterruptedWorkError, NotSolvedError, OhmloopError
 from ohmloop.host.device import Device
 from ohmloop.report.rivals import si
+from ohmloop.solvers import remap
 from ohmloop.solvers.baselines import BASELINES, baseline_counts
+from ohmloop.solvers.krylov import OnIteration
 from ohmloop.solvers.problem import checked_matrix
 from ohmloop.solvers.solve import Solution, solve
 from ohmloop_hdl.config import ChipConfig
@@ -34,11 +38,13 @@ class Outcome:
     """What ``--json`` writes. Numbers are None where there is none."""
 
     status: str
-    """``solved``, ``not solved`` or ``refused``."""
+    """``solved``, ``not solved``, ``refused``, or ``failed`` where an engine did."""
     engine: str
     config: str
-    size: int
+    size: int | None = None
     message: str = ""
+    residual_of: str = "A x = b"
+    """What the relative residual is of: ``A x = b`` or ``normal equations``."""
     relative_residual: float | None = None
     backward_error: float | None = None
     forward_bound: float | None = None
@@ -80,35 +86,53 @@ def run_solve(config: ChipConfig, request: Request) -> Outcome:
     """Solve, print, write.
 
     Errors: :class:`InputError` for files and options, and for a matrix that cannot be planned, with the reason;
-    :class:`NotSolvedError` with the best residual; :class:`InterruptedWorkError` on Ctrl-C, with how far it was. A JSON
-    file is written in the first two cases too, never in part.
+    :class:`NotSolvedError` with the best residual; :class:`InterruptedWorkError` on Ctrl-C, with how far it was. But
+    for the last, the JSON file is written whatever happens, never in part.
     """
     console = Console()
     _writable(request)
-    matrix = readers.read_matrix(request.matrix, complex_allowed=True)
-    checked_matrix(matrix)
-    b, known = _right_hand_side(matrix, request)
-    outcome = Outcome("refused", request.engine, config.name, matrix.shape[1])
+    outcome = Outcome("refused", request.engine, config.name)
     try:
-        with Device(config, request.engine, request.chip, seed=request.seed) as device:
-            with _progress(console, request) as seen:
-                found = solve(matrix, b, device=device, tol=request.tol, method=request.method, limit=request.limit,
-                              ridge=request.ridge, on_iteration=seen)
-            _fill(outcome, found, device)
+        matrix = readers.read_matrix(request.matrix, complex_allowed=True)
+        checked_matrix(matrix)
+        outcome.size = matrix.shape[1]
+        if matrix.shape[0] != matrix.shape[1] or request.ridge:
+            outcome.residual_of = "normal equations"
+        b, known = _right_hand_side(matrix, request)
+        found = _solve(console, config, request, matrix, b, outcome)
         if known is not None:
             outcome.relative_error = float(np.linalg.norm(found.x - known) / np.linalg.norm(known))
         if request.compare:
-            outcome.compared = _compared(matrix, b, request.tol, console)
-    except (InputError, NotSolvedError) as error:
-        outcome.status = "not solved" if isinstance(error, NotSolvedError) else "refused"
-        outcome.message = str(error)
+            outcome.compared = _compared(matrix, b, found, request.tol, console)
+    except InterruptedWorkError:
+        raise
+    except OhmloopError as error:
+        outcome.status = "refused" if isinstance(error, InputError) else \
+            "not solved" if isinstance(error, NotSolvedError) else "failed"
+        outcome.message = str(error).partition("\n")[0]
         _write_json(request, outcome)
         raise
-    _print(console, request, outcome, matrix)
-    _write_json(request, outcome)
     if request.answer:
         _write_answer(request.answer, found.x)
+    _write_json(request, outcome)
+    _print(console, request, outcome, matrix.shape, len(found.planned.scaled))
     return outcome
+
+
+def _solve(console: Console, config: ChipConfig, request: Request, matrix: np.ndarray, b: np.ndarray,
+           outcome: Outcome) -> Solution:
+    """The solution; what the chip was asked for is in ``outcome`` whether or not there is one."""
+    with _progress(console, request, outcome) as (status, seen), \
+            Device(config, request.engine, request.chip, seed=request.seed) as device:
+        status.update("planning")
+        try:
+            found = solve(matrix, b, device=device, tol=request.tol, method=request.method, limit=request.limit,
+                          ridge=request.ridge, on_iteration=seen)
+        finally:
+            with suppress(OhmloopError):
+                _count(outcome, device)
+        _fill(outcome, found)
+    return found
 
 
 def _right_hand_side(matrix: np.ndarray, request: Request) -> tuple[np.ndarray, np.ndarray | None]:
@@ -121,35 +145,40 @@ def _right_hand_side(matrix: np.ndarray, request: Request) -> tuple[np.ndarray, 
 
 
 @contextmanager
-def _progress(console: Console, request: Request) -> Iterator[Any]:
-    """Shows iteration and residual as they come, and says both when Ctrl-C ends the work."""
-    status: Status = console.status("planning")
-    last: list[tuple[int, float]] = []
+def _progress(console: Console, request: Request, outcome: Outcome) -> Iterator[tuple[Status, OnIteration]]:
+    """Shows iteration and residual as they come, keeps them, and says how far it was when Ctrl-C ends the work."""
+    status = console.status("loading" if request.engine == "model" else f"building or loading {request.engine}")
 
     def seen(iteration: int, residual: float) -> None:
-        last[:] = [(iteration, residual)]
+        outcome.iterations, outcome.relative_residual = iteration, _finite(residual)
+        outcome.history.append(_finite(residual))
         status.update(f"iteration {iteration}, relative residual {residual:.1e}")
 
     try:
         with status:
-            yield seen
+            yield status, seen
     except KeyboardInterrupt:
-        state = f"at iteration {last[0][0]}, relative residual {last[0][1]:.1e}" if last else "while planning"
-        raise InterruptedWorkError(f"interrupted {state}; nothing was written") from None
+        where = f"at iteration {outcome.iterations}, relative residual {outcome.relative_residual:.1e}" \
+            if outcome.relative_residual is not None else "while planning"
+        raise InterruptedWorkError(f"interrupted {where}; nothing was written") from None
 
 
-def _fill(outcome: Outcome, found: Solution, device: Device) -> None:
+def _count(outcome: Outcome, device: Device) -> None:
+    """What the chip was asked for, refused or not."""
     counters, params = device.counters, device.params
+    outcome.analogue_solves, outcome.reprogrammings = counters.analogue_solves, counters.reprogrammings
+    outcome.clock_cycles = counters.clock_cycles
+    outcome.chip_time_s = counters.clock_cycles * params.clock_s
+    outcome.energy_J = energy_of_counters(counters.events, counters.clock_cycles, device.config, params).total_J
+
+
+def _fill(outcome: Outcome, found: Solution) -> None:
     certificate = found.certificate
     outcome.status = "solved"
     outcome.relative_residual = max(found.relative_residuals)
     outcome.backward_error, outcome.forward_bound = certificate.backward_error, _finite(certificate.forward_bound)
     outcome.condition = _finite(certificate.condition)
     outcome.iterations = max(found.iterations)
-    outcome.analogue_solves, outcome.reprogrammings = found.analogue_solves, found.reprogrammings
-    outcome.clock_cycles = counters.clock_cycles
-    outcome.chip_time_s = counters.clock_cycles * params.clock_s
-    outcome.energy_J = energy_of_counters(counters.events, counters.clock_cycles, device.config, params).total_J
     outcome.reasons, outcome.warnings = found.reasons, found.warnings
     outcome.history = [_finite(residual) for residual in found.histories[0]]
 
@@ -158,31 +187,27 @@ def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _compared(matrix: np.ndarray, b: np.ndarray, tol: float, console: Console) -> Mapping[str, int | str]:
-    """Iterations without the chip; for least squares on the normal equations, for complex ones on the real form."""
-    from ohmloop.solvers import remap
-
+def _compared(matrix: np.ndarray, b: np.ndarray, found: Solution, tol: float,
+              console: Console) -> Mapping[str, int | str]:
+    """Iterations without the chip on the square real system that was iterated on with it."""
+    posed = found.planned.posed
+    real = remap.stacked(b[:, None])[:, 0] if np.iscomplexobj(matrix) else np.real(b)
     with console.status("comparing with " + ", ".join(BASELINES)):
-        if matrix.shape[0] != matrix.shape[1]:
-            matrix, b = matrix.conj().T @ matrix, matrix.conj().T @ b
-        if np.iscomplexobj(matrix) or np.iscomplexobj(b):
-            wide = np.asarray(b, dtype=np.complex128)
-            matrix, b = remap.realified(np.asarray(matrix, dtype=np.complex128)), np.concatenate([wide.real, wide.imag])
-        import scipy.sparse
-
-        return baseline_counts(scipy.sparse.csr_array(matrix), b, tol=tol)
+        return baseline_counts(scipy.sparse.csr_array(posed.matrix), posed.rhs(real), tol=tol)
 
 
-def _print(console: Console, request: Request, outcome: Outcome, matrix: np.ndarray) -> None:
-    m, n = matrix.shape
+def _print(console: Console, request: Request, outcome: Outcome, shape: tuple[int, ...], unknowns: int) -> None:
+    """The table; ``unknowns`` of the real system that was iterated on."""
+    m, n = shape
     if request.explain:
         for reason in outcome.reasons:
-            console.print(f"- {reason}", highlight=False)
-    table = Table(title=f"{request.matrix.name}, {m} x {n}, on {outcome.config} ({outcome.engine})",
+            console.print(f"- {reason}", highlight=False, markup=False)
+    table = Table(title=escape(f"{request.matrix.name}, {m} x {n}, on {outcome.config} ({outcome.engine})"),
                   title_justify="left", show_header=False)
     assert outcome.relative_residual is not None and outcome.energy_J is not None
     assert outcome.backward_error is not None and outcome.chip_time_s is not None
-    table.add_row("relative residual" if m == n else "relative residual of the normal equations",
+    of = f" of the {outcome.residual_of}" if outcome.residual_of == "normal equations" else ""
+    table.add_row(f"relative residual{of}",
                   f"{outcome.relative_residual:.1e}")
     table.add_row("backward error", f"{outcome.backward_error:.1e}")
     bound = "infinite" if outcome.forward_bound is None else f"{outcome.forward_bound:.1e}"
@@ -198,11 +223,11 @@ def _print(console: Console, request: Request, outcome: Outcome, matrix: np.ndar
     table.add_row("clock cycles on the chip", f"{outcome.clock_cycles:,}")
     table.add_row("time on the chip", si(outcome.chip_time_s, "s"))
     table.add_row("energy on the chip, estimated", si(outcome.energy_J, "J"))
-    for row in digital_rows(n, DIGITAL_BITS):
+    for row in digital_rows(unknowns, DIGITAL_BITS):
         table.add_row(f"  {row.name}, with memory traffic", si(row.with_memory_J, "J"))
     console.print(table)
     for warning in outcome.warnings:
-        console.print(f"warning: {warning}", highlight=False)
+        console.print(f"warning: {warning}", highlight=False, markup=False)
 
 
 def _writable(request: Request) -> None:
@@ -210,6 +235,7 @@ def _writable(request: Request) -> None:
     for path in filter(None, (request.json_file, request.answer)):
         if path.is_dir():
             raise InputError(f"{path}: is a folder, a file is written there")
+        path.parent.mkdir(parents=True, exist_ok=True)
     if request.answer and request.answer.suffix.lower() not in (".npy", ".csv"):
         raise InputError(f"{request.answer}: the answer is written as .npy or .csv")
 
@@ -233,7 +259,6 @@ def _write_answer(path: Path, x: np.ndarray) -> None:
 
 def _replace(path: Path, write: Any) -> None:
     """Writes beside the place and moves it there, so that no part of a file is ever seen."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         write(beside)
