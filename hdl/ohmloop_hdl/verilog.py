@@ -43,6 +43,11 @@ WAIVERS = "generated.vlt"
 """Verilator warnings that are waived in the generated chip, with the reasons."""
 
 
+REAL_FLAGS = ("-ffp-contract=off",)
+"""Flags for the compiler of C and of what a simulator makes of SystemVerilog: with fused multiply-add real numbers
+differ from one simulator to the other in their last bits."""
+
+
 @dataclass(frozen=True)
 class MacroBuild:
     """What a simulator must be given for the real-number macro."""
@@ -53,20 +58,13 @@ class MacroBuild:
     defines: tuple[str, ...]
     """Preprocessor names to define."""
 
-    compiler_flags: tuple[str, ...]
-    """Flags for the compiler of C and of what a simulator makes of SystemVerilog, without which real numbers differ
-    from one simulator to the other in their last bits."""
-
 
 def macro_build(dpi: bool) -> MacroBuild:
     """The real-number macro, with its arithmetic in C (``dpi``, for a simulator with DPI-C) or in SystemVerilog.
 
-    Both give the same bits.
+    Both give the same bits when compiled with :data:`REAL_FLAGS`.
     """
-    flags = ("-ffp-contract=off",)
-    if dpi:
-        return MacroBuild((*MACRO_SOURCES, MACRO_C), (MACRO_DPI,), flags)
-    return MacroBuild(MACRO_SOURCES, (), flags)
+    return MacroBuild((*MACRO_SOURCES, MACRO_C), (MACRO_DPI,)) if dpi else MacroBuild(MACRO_SOURCES, ())
 
 
 class _Top(Elaboratable):

@@ -30,7 +30,7 @@ from ohmloop.engines.tools import find, run_environment
 from ohmloop.ensembles import ensemble, tridiagonal
 from ohmloop.plan.planner import plan_system
 from ohmloop_hdl.config import CONFIGS, ChipConfig, config_named
-from ohmloop_hdl.verilog import macro_build
+from ohmloop_hdl.verilog import REAL_FLAGS, macro_build
 
 HERE = Path(__file__).resolve().parent
 MACRO = HERE.parents[1] / "hdl/ohmloop_hdl/macro"
@@ -83,7 +83,7 @@ def build(config: ChipConfig, dpi: bool, folder: Path) -> float:
     macro = macro_build(dpi)
     command = [
         str(find("verilator").path), "--cc", "--exe", "--build", "-Wall", "-O3", "--unroll-count", "1",
-        "--converge-limit", "1000000", "-CFLAGS", " ".join(["-march=native", *macro.compiler_flags]),
+        "--converge-limit", "1000000", "-CFLAGS", " ".join(["-march=native", *REAL_FLAGS]),
         "-Mdir", str(folder), "--top-module", TOP, "--prefix", f"V{TOP}", "-o", TOP,
         *(f"-D{name}" for name in macro.defines),
         *(f"-G{name}={value}" for name, value in macro_parameters(config).items()),

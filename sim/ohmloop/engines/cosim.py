@@ -18,12 +18,13 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ohmloop.engines.cache import cached_build, digest, exclusive, prune
 from ohmloop.engines.ports import port_names
 from ohmloop.engines.tools import Tool, ToolMissing, find, run_environment
 from ohmloop.errors import InputError, OhmloopError
+from ohmloop_hdl.verilog import REAL_FLAGS
 
 ENGINES = ("icarus", "verilator")
 
@@ -44,8 +45,7 @@ _FLAGS = {
         "--unroll-count", "1",
         # Files of a size that both cores share.
         "--output-split", "5000", "--output-split-cfuncs", "500",
-        # Without fused multiply-add, real arithmetic has the same bits as on Icarus.
-        "-CFLAGS", "-march=native -ffp-contract=off",
+        "-CFLAGS", " ".join(["-march=native", *REAL_FLAGS]),
         # cocotb-test makes every signal public, which stops most optimisation; `public` below names the few.
         "--no-public-flat-rw",
     ],
@@ -289,20 +289,26 @@ def _judge(results: Path, where: str, log: Path):
 
 def _start(engine: str, arguments: dict[str, Any], folder: Path, step: str, environment: Mapping[str, str], what: str,
            cancel: threading.Event | None):
-    """Carries out one step in a process group of its own, which is gone when this returns, however it returns."""
+    """Carries out one step; a :class:`SimulationError` says where its log is."""
     job, log = folder / f"{step}.json", folder / f"{step}.log"
     job.write_text(json.dumps({"engine": engine, "run_only": step == "run", "parent": os.getpid(),
                                "arguments": arguments}))
+    command = [sys.executable, "-P", "-m", "ohmloop.engines.cosim_job", str(job)]
     with log.open("wb") as output:
-        child = subprocess.Popen(
-            [sys.executable, "-P", "-m", "ohmloop.engines.cosim_job", str(job)], cwd=folder, env=environment,
-            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
-        try:
-            code = _wait(child, cancel)
-        finally:
-            _end_group(child)
+        code = run_group(command, folder, environment, output, cancel)
     if code:
         raise (BuildError if step == "build" else SimulationError)(what, log)
+
+
+def run_group(command: Sequence[str], folder: Path, environment: Mapping[str, str], output: IO[bytes],
+              cancel: threading.Event | None = None) -> int:
+    """The exit code of a command in a process group of its own, which is gone when this returns, however it returns."""
+    child = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output,
+                             stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        return _wait(child, cancel)
+    finally:
+        _end_group(child)
 
 
 def _wait(child: subprocess.Popen[bytes], cancel: threading.Event | None) -> int:

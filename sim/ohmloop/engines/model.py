@@ -2,8 +2,8 @@
 
 A run happens at once, at the next operation after its start that could tell: a host sees it halted, never running, and
 may still send what the program takes from the stream. Everything else is as on the chip, bit for bit and, in CYCLES,
-clock for clock, but for STREAM_WAITS, which reads zero. Addresses, fields and access come from the register
-description.
+clock for clock, but for STREAM_WAITS, which reads zero; a stream moves at once as far as it can. Addresses, fields and
+access come from the register description.
 """
 
 from collections import Counter
@@ -29,9 +29,11 @@ from ohmloop.engines.operations import (
     Write,
     drive,
 )
+from ohmloop.errors import NotSolvedError
 from ohmloop.golden.machine import Machine
 from ohmloop.golden.run import Run
 from ohmloop.golden.settings import SETTING_FIELDS, Settings
+from ohmloop.golden.state import Beat
 from ohmloop.golden.windows import read_window, write_window
 from ohmloop_hdl.events import Event
 from ohmloop_hdl.host.map import Window, address_map, elaborate_rdl, reset_value
@@ -67,6 +69,8 @@ class ModelEngine:
         self._events = Counter(machine.wiped.events)
         self._waiting: int | None = None
         self._shown = False
+        self._connected = False
+        self._offered: list[Beat] = []  # before the streams were connected
 
     @classmethod
     def of(cls, die: Die) -> "ModelEngine":
@@ -85,18 +89,22 @@ class ModelEngine:
         return drive(script, self._perform)
 
     def _perform(self, operation: Operation) -> list[int]:
-        if not isinstance(operation, Send | Connect):
-            self._run_what_waits()
+        ran = not isinstance(operation, Send | Connect) and self._run_what_waits()
         match operation:
             case Write(address, words):
                 self._write(address, np.array(words, dtype=np.int64))
             case Read(address, count):
                 return self._read(address, count)
             case WaitHalt(clocks):
-                if not self._interrupt:
+                if not self._interrupt or ran and self.last_run.cycles > clocks:
                     raise EngineError(f"model: no interrupt within {clocks} clocks")
             case Send(words):
-                self.machine.source.extend((word, place == len(words) - 1) for place, word in enumerate(words))
+                beats = [(word, place == len(words) - 1) for place, word in enumerate(words)]
+                (self.machine.source if self._connected else self._offered).extend(beats)
+            case Connect():
+                self._connected = True
+                self.machine.source.extend(self._offered)
+                self._offered.clear()
             case Receive(clocks):
                 return self._receive(clocks)
         return []
@@ -183,6 +191,10 @@ class ModelEngine:
         return True
 
     def _control(self, given: dict[str, int]) -> None:
+        if given["zeroize"] or given["flush"]:
+            # The chip's own buffer, of a vector; what waits behind it waits outside of the chip.
+            for _ in range(min(self.config.size + 1, len(self.machine.source))):
+                self.machine.source.popleft()
         if given["zeroize"]:
             self.machine.zeroize()
             self._events.update(self.machine.wiped.events)
@@ -193,9 +205,6 @@ class ModelEngine:
             self._waiting, self._shown = self._stored["ENTRY.pc"], False
         elif given["clear"]:
             self._shown = False
-        if given["flush"]:
-            self.machine.source.clear()
-            self.machine.sink.clear()
 
     @property
     def _interrupt(self) -> bool:
@@ -204,24 +213,29 @@ class ModelEngine:
 
     # Runs and streams
 
-    def _run_what_waits(self) -> None:
+    def _run_what_waits(self) -> bool:
+        """Whether there was a run to be made."""
         if self._waiting is None:
-            return
+            return False
         entry, self._waiting = self._waiting, None
         settings = Settings(**{name: self._stored[key] for name, key in SETTING_FIELDS.items()})
         self.machine.settings = settings
-        self.last_run = run = self.machine.run(entry)
+        try:
+            self.last_run = run = self.machine.run(entry)
+        except NotSolvedError as error:
+            raise EngineError(f"model: {error}") from None
         self.clocks += run.cycles
         self._shown = True
         for name in ("drive_range", "feedback"):  # auto-ranging moves them
             self._stored[SETTING_FIELDS[name]] = getattr(settings, name)
         self._events.update(run.events)
         self._stored["INTR_STATE.trap" if run.trap else "INTR_STATE.done"] = 1
+        return True
 
     def _receive(self, clocks: int) -> list[int]:
         sink = self.machine.sink
         ends = [place for place, (_, last) in enumerate(sink) if last]
-        if not ends:
+        if not ends or not self._connected:
             raise EngineError(f"model: no object on the output stream within {clocks} clocks")
         words = [word for word, _ in sink[:ends[0] + 1]]
         del sink[:ends[0] + 1]

@@ -45,8 +45,10 @@ class Machine(State):
         self._wipe_arrays()
 
     def zeroize(self) -> None:
-        """Overwrite every memory and both arrays, as reset does; settings stay."""
+        """Overwrite every memory and both arrays, as reset does; settings stay, and what is on the streams."""
+        source, sink = self.source, self.sink
         super().__init__(self.config)
+        self.source, self.sink = source, sink
         self._wipe_arrays()
 
     def run(self, entry: int = 0) -> Run:

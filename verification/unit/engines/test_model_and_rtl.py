@@ -136,6 +136,45 @@ def test_streams_in_and_out_under_pauses(pair: Pair):
     assert pair.both(Receive(50)) is None
 
 
+@pytest.mark.parametrize("bit", ["flush", "zeroize"])
+def test_buffers_are_emptied_and_what_waits_outside_comes_next(pair: Pair, bit: str):
+    size, table = pair.config.size, pair.driver.map
+    objects = [tuple(range(100 * k, 100 * k + size + 1)) for k in range(1, 5)]
+    program = [isa.LD.encode(0, 2), isa.ST.encode(2), isa.HALT.encode(0)]
+    pair.both(Connect())
+    for words in objects[:3]:
+        pair.both(Send(words))
+    for _ in range(4):
+        pair.both(Read(table.windows["MANTISSAS"].address, size))  # longer than the buffer takes to fill
+    pair.both(Write(table.registers["CONTROL"], (table.fields[f"CONTROL.{bit}"].mask,)))
+    pair.separately(pair.driver.ready)
+    pair.script(pair.driver.load_program(program))
+    pair.script(pair.driver.run())
+    assert pair.both(Receive()) == [*objects[1]]
+    assert pair.both(Receive(50)) is None
+    for name in ("abort", "clear"):
+        pair.both(Write(table.registers["CONTROL"], (table.fields[f"CONTROL.{name}"].mask,)))
+        pair.compare_registers()
+
+
+def test_streams_that_are_not_connected_offer_nothing(pair: Pair):
+    pair.both(Send(tuple(range(pair.config.size + 1))))
+    pair.script(pair.driver.load_program([isa.LD.encode(0, 2), isa.HALT.encode(0)]))
+    with pytest.raises(EngineError):
+        pair.rtl.execute(pair.driver.run(0, limit_clocks=2000))
+    with pytest.raises(EngineError, match="beat 0 of"):
+        pair.model.execute(pair.driver.run(0, limit_clocks=2000))
+
+
+def test_an_engine_that_was_left_says_so():
+    engine = RtlEngine(Die.sample(config_named("tiny"), AnalogParams()), builds_folder())
+    with engine:
+        assert engine.clocks > 0
+    for use in (lambda: engine.clocks, lambda: engine.execute(_wait(1))):
+        with pytest.raises(EngineError, match="was left"):
+            use()
+
+
 def test_a_wait_without_an_end_is_an_error(pair: Pair):
     pair.script(pair.driver.load_codes(np.zeros((pair.config.size, pair.config.size))))
     pair.script(pair.driver.load_program([isa.PROG.encode(0), isa.HALT.encode(0)]))

@@ -3,8 +3,8 @@
 import ctypes
 import json
 import os
+import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -12,10 +12,11 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from ohmloop.engines.cache import cached_build, digest
-from ohmloop.engines.cosim import BuildError, processor
+from ohmloop.engines.cosim import BuildError, processor, run_group
 from ohmloop.engines.tools import find, run_environment
+from ohmloop.errors import InputError
 from ohmloop_hdl.config import ChipConfig
-from ohmloop_hdl.verilog import TOP, WAIVERS, chip_verilog, macro_build, write_project
+from ohmloop_hdl.verilog import REAL_FLAGS, TOP, WAIVERS, chip_verilog, macro_build, write_project
 
 LIBRARY = "libohmloop.so"
 
@@ -37,7 +38,7 @@ _FLAGS = [
     "--converge-limit", "1000000",
     # What ends a simulation comes back as an exception.
     "-CFLAGS", " ".join(["-fPIC -march=native -DVL_USER_FATAL -DVL_USER_STOP -DVL_USER_FINISH",
-                         *MACRO.compiler_flags]),
+                         *REAL_FLAGS]),
     "-LDFLAGS", "-shared", *(f"+define+{name}" for name in MACRO.defines),
 ]
 
@@ -48,7 +49,9 @@ def library(config: ChipConfig, work: Path) -> Iterator[ctypes.CDLL]:
 
     Errors: :class:`~ohmloop.engines.tools.ToolMissing` without Verilator, :class:`BuildError` with the end of the log.
     """
-    tool, environment = find("verilator"), run_environment()
+    tool, environment, work = find("verilator"), run_environment(), work.resolve()
+    if re.search(r"\s", str(work)):
+        raise InputError(f"work must have no spaces in its path for verilator, not {work}")
     own = [files("ohmloop.engines.rtl").joinpath(name).read_text() for name in (TOP_LEVEL, WRAPPER)]
     hardware = [files("ohmloop_hdl.macro").joinpath(name).read_text() for name in MACRO.sources]
     described = json.dumps([str(tool), _FLAGS, environment["MAKEFLAGS"], processor()])
@@ -60,13 +63,12 @@ def library(config: ChipConfig, work: Path) -> Iterator[ctypes.CDLL]:
         with as_file(files("ohmloop.engines.rtl")) as ours, (folder / "build.log").open("wb") as log:
             command = [str(tool.path), *_FLAGS, "-j", str(os.cpu_count() or 1), "--Mdir", str(folder / "obj"),
                        "-o", str(folder / LIBRARY), *map(str, order), str(ours / TOP_LEVEL), str(ours / WRAPPER)]
-            done = subprocess.run(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log,
-                                  stderr=subprocess.STDOUT)
-        if done.returncode:
+            code = run_group(command, folder, environment, log)
+        if code:
             raise BuildError(f"building the rtl library of {config.name} failed", folder / "build.log")
         shutil.rmtree(folder / "obj")
 
-    with cached_build(work.resolve(), f"rtl-{config.name}", key, build) as folder:
+    with cached_build(work, f"rtl-{config.name}", key, build) as folder:
         yield _loaded(folder / LIBRARY)
 
 
@@ -79,7 +81,7 @@ def _loaded(path: Path) -> ctypes.CDLL:
         ("start", None, [chip, word, word, word, word]), ("go", ctypes.c_int, [chip]),
         ("buffer", ctypes.POINTER(word), [chip]), ("source", ctypes.POINTER(ctypes.c_uint64), [chip]),
         ("sink", ctypes.POINTER(ctypes.c_uint64), [chip]), ("pause", None, [chip, word, word, word]),
-        ("put_source", None, [chip, word]), ("take_sink", None, [chip, word]), ("words_done", word, [chip]),
+        ("put_source", None, [chip, word]), ("take_sink", None, [chip, word]),
         ("source_begin", word, [chip]), ("sink_end", word, [chip]), ("objects", word, [chip]),
         ("clocks", ctypes.c_uint64, [chip]), ("violations", word, [chip]),
     ):

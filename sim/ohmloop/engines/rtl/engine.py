@@ -67,7 +67,7 @@ class RtlEngine:
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
             parameters = self.die.write_file(folder / "macro.hex", self.effective_codes)
             self._chip = self._library.ohm_open(f"+ohmloop_macro={parameters}".encode())
-            stack.callback(self._library.ohm_close, self._chip)
+            stack.callback(self._close)
             self._buffer, self._source, self._sink = (
                 np.ctypeslib.as_array(getattr(self._library, f"ohm_{name}")(self._chip), shape=(size,))
                 for name, size in (("buffer", WORDS), ("source", BEATS), ("sink", BEATS)))
@@ -78,20 +78,27 @@ class RtlEngine:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
         violations = self._library.ohm_violations(self._chip)
-        self._chip = None
         self._stack.close()
         if violations and kind is None:
             raise EngineError(f"rtl: the macro contract was broken {violations} times")
 
+    def _close(self) -> None:
+        chip, self._chip = self._chip, None
+        self._library.ohm_close(chip)
+
     @property
     def clocks(self) -> int:
         """Clocks that were simulated so far, inside the context."""
+        self._require_open()
         return self._library.ohm_clocks(self._chip)
+
+    def _require_open(self) -> None:
+        if self._chip is None:
+            raise EngineError("rtl: the engine is not entered, or was left")
 
     def execute(self, script: Script[Result]) -> Result:
         """Carry out a script and return its result."""
-        if self._chip is None:
-            raise EngineError("rtl: the engine is not entered, or was left")
+        self._require_open()
         return drive(script, self._perform)
 
     def _perform(self, operation: Operation) -> list[int]:
@@ -134,6 +141,8 @@ class RtlEngine:
         return state == DONE
 
     def _send(self, words: tuple[int, ...]) -> None:
+        if not words:
+            return
         waiting = self._offered - self._library.ohm_source_begin(self._chip) & 0xFFFF_FFFF
         if waiting + len(words) > BEATS:
             raise InputError(f"input stream: {waiting} beats wait and {len(words)} more are sent, {BEATS} may wait")
