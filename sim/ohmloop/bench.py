@@ -189,8 +189,8 @@ def run_bench_table(config: ChipConfig) -> list[Ratio]:
         ]
         # Cells that match, without which no plan of so slow a loop is sure of its stability.
         even = AnalogParams(mismatch_sigma=0.0)
-        slow = replace(even, gbw_Hz=even.gbw_Hz * SLOW_TAU / plan_system(
-            tridiagonal(n), config, even).slowest_time_constant_cycles) if n > 4 else even
+        slow = replace(even, gbw_Hz=even.gbw_Hz / SLOW_TAU * plan_system(
+            tridiagonal(n), config, even).slowest_time_constant_cycles)
         for name, matrix, params, goal in (
                 ("dense", ensemble("wishart", n, 10), even, "at least 1000"), ("heat plate", heat(n), even, ""),
                 (f"time constant {SLOW_TAU:g} clocks", tridiagonal(n), slow, "at least 50")):

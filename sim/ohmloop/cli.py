@@ -222,7 +222,8 @@ def sweep(
 
 @app.command()
 def bench(config: Config = "chip64"):
-    """Measure speed as ratios: populations of chips, and the numpy macro against ngspice."""
+    """Measure speed as ratios: populations of chips, ngspice against numpy macro and rtl engine, engines against each
+    other."""
     from ohmloop.bench import run_bench_table
 
     run_bench_table(config_named(config))
