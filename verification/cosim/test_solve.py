@@ -168,7 +168,7 @@ def test_defective_cells_trap_verify(engine, work):
 
 def check_map(both: Pair, expected: np.ndarray):
     """The window of bad cells, the golden machine and what is known must agree."""
-    shown = both.engine.execute(both.device.read_bad_map())
+    shown = both.engine.execute(both.driver.read_bad_map())
     assert np.array_equal(shown, expected) and np.array_equal(both.machine.bad_map, expected)
 
 

@@ -178,7 +178,7 @@ def test_complex_text_shape_and_size(tmp_path: Path):
     assert refused(written(tmp_path, "a.npy", npy_bytes(np.ones((0, 3))))) == "holds no numbers (size 0 x 3)"
     complex_mtx = "%%MatrixMarket matrix coordinate complex general\n1 1 1\n1 1 1 1\n"
     assert refused(written(tmp_path, "a.mtx", complex_mtx)) == \
-        "complex entries are not supported here, allowed are real, integer and pattern"
+        "complex numbers are not supported here, allowed are real ones"
 
 
 def test_too_large_is_refused_before_it_is_made(tmp_path: Path):

@@ -47,7 +47,7 @@ class Wipes(ChipAndGolden):
         self.garbage(ctx)
         await self.fill(ctx, 1, self.good)
         self.machine.bad_map[:] = True
-        await self.chip.execute(ctx, self.device.load_correction(
+        await self.chip.execute(ctx, self.driver.load_correction(
             np.full(self.config.size, 3), np.full(self.config.adcs, GAIN_ONE - 5)))
         await self.load(ctx, vectors={1: (self.source, 0)})
         await self.program(ctx, program)
@@ -252,7 +252,7 @@ def test_zeroize_in_a_wipe_begins_anew():
 
     async def wipe(ctx, again_at: int | None = None) -> int:
         await pair.littered(ctx)
-        await pair.chip.execute(ctx, pair.device.ready())
+        await pair.chip.execute(ctx, pair.driver.ready())
         pair.chip.pulse(ctx, "CONTROL.zeroize")
         await ctx.tick()
         clocks = 0
@@ -305,12 +305,12 @@ def test_registers_and_counters_outlive_a_wipe():
     async def bench(ctx):
         await pair.fresh(ctx)
         await pair.littered(ctx, "PROG\nINV v2, v1\nHALT 9")
-        await pair.chip.execute(ctx, pair.device.run())
+        await pair.chip.execute(ctx, pair.driver.run())
         words = {}
         for name in writable:
             await pair.put(ctx, name, 0x0123_0101)
             words[name] = (await pair.words(ctx, pair.map.registers[name]))[0]
-        events = await pair.chip.execute(ctx, pair.device.read_events())
+        events = await pair.chip.execute(ctx, pair.driver.read_events())
         pair.chip.pulse(ctx, "CONTROL.zeroize")
         await ctx.tick()
         await pair.wiped(ctx)
@@ -319,7 +319,7 @@ def test_registers_and_counters_outlive_a_wipe():
         for name in ("STATUS", "CYCLES", "STREAM_WAITS", "BAD_CELLS", "REPAIRS", "VALID"):
             halted = pair.map.fields["STATUS.halted"].mask if name == "STATUS" else 0
             assert await pair.words(ctx, pair.map.registers[name]) == [halted], name
-        after = await pair.chip.execute(ctx, pair.device.read_events())
+        after = await pair.chip.execute(ctx, pair.driver.read_events())
         assert all(after[event] >= count for event, count in events.items()) and after != events
         # TEST.bad_parity does not reach what is wiped.
         await pair.put(ctx, "LOCK", 0)

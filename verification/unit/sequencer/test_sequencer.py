@@ -348,7 +348,7 @@ def test_an_abort_in_any_clock_stops_and_opens_in_the_next(program: str, stride:
     parts = "vectors", "scalar_unit", "program", "correction"
 
     async def bench(ctx):
-        await chip.execute(ctx, pair.device.ready())
+        await chip.execute(ctx, pair.driver.ready())
         await pair.configure(ctx, solve_interval=25, timeout=60, multiply_interval=25, dead=3, autozero=5, tolerance=2)
         clocks = 0
         while True:
@@ -491,7 +491,7 @@ def test_interrupt_test_raises_the_line_by_software():
 
     async def bench(ctx):
         line = pair.chip.chip.interrupt
-        await pair.chip.execute(ctx, pair.device.ready())
+        await pair.chip.execute(ctx, pair.driver.ready())
         for name in ("done", "trap", "wiped"):
             mask = pair.map.fields[f"INTR_TEST.{name}"].mask
             await pair.put(ctx, "INTR_ENABLE", 0)

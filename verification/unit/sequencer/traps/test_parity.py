@@ -162,6 +162,6 @@ def test_parity_of_offsets_and_gains(config: ChipConfig):
             else:
                 await pair.fine(ctx, "MUL v3, v1\nINV v3, v1, cal\nINV v3, v1\nHALT 0")
         pair.machine.offsets[:] = 0
-        await pair.chip.execute(ctx, pair.device.load_correction(pair.machine.offsets, pair.machine.gains))
+        await pair.chip.execute(ctx, pair.driver.load_correction(pair.machine.offsets, pair.machine.gains))
 
     pair.check(bench)

@@ -29,7 +29,7 @@ async def every_limit(pair: Traps, ctx, text: str, writing: int, **settings: int
         pair.machine.settings = replace(pair.machine.settings, watchdog=limit)
         await pair.put(ctx, "WATCHDOG", limit)
         before = registers(pair.machine)
-        status = await pair.chip.execute(ctx, pair.device.run(limit_clocks=5 * total))
+        status = await pair.chip.execute(ctx, pair.driver.run(limit_clocks=5 * total))
         run = pair.machine.run()
         assert (status.trap, status.pc, status.cycles) == (run.trap, run.pc, run.cycles), limit
         if limit > total - writing:

@@ -51,7 +51,7 @@ class Traps(ChipAndGolden):
     def check(self, bench) -> None:
         """Run ``bench`` on the chip, which holds something everywhere and is programmed."""
         async def ready(ctx):
-            await self.chip.execute(ctx, self.device.ready())
+            await self.chip.execute(ctx, self.driver.ready())
             await self.perform(ctx, Connect())
             await self.fill(ctx, 1, self.good)
             await self.load(ctx, vectors={1: (self.source, 0)})
