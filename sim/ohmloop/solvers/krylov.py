@@ -94,7 +94,8 @@ def fgmres(matrix: Any, b: np.ndarray, inverse: Inverse | None, *, tol: float = 
             space = cycle.space(keep) or space
         before, r = reached, b - matrix @ x
         reached = float(np.linalg.norm(r))
-        if not math.isfinite(reached) or not cycle.count and reached > goal and recycled is None:
+        if not math.isfinite(reached) or not cycle.count and reached > goal and (
+                recycled is None or reached > STALLED * before):
             break
         if reached < best[1]:
             best = x, reached

@@ -323,19 +323,21 @@ def planned(config: ChipConfig, params: AnalogParams) -> PlanLoop:
 
     Blocks that are equal but for rounding noise are planned once.
     """
-    known: dict[bytes, Loop | InputError] = {}
+    known: dict[bytes, tuple[float, Loop | InputError]] = {}
 
     def plan_loop(block: np.ndarray) -> Loop:
-        key = (np.round(block / np.abs(block).max(initial=1e-300), 10) + 0.0).tobytes()
+        peak = float(np.abs(block).max(initial=1e-300))
+        key = (np.round(block / peak, 10) + 0.0).tobytes()
         if key not in known:
             try:
-                known[key] = search.plan_loop(block, config, params, count=fgmres_count)
+                known[key] = peak, search.plan_loop(block, config, params, count=fgmres_count)
             except InputError as refusal:
-                known[key] = refusal
-        loop = known[key]
+                known[key] = peak, refusal
+        first, loop = known[key]
         if isinstance(loop, InputError):
             raise loop
-        return replace(loop, matrix=block)
+        # A multiple of a block that is known: the same codes, its rows scaled back to it.
+        return replace(loop, matrix=block, row_factor=loop.row_factor * (first / peak))
     return plan_loop
 
 

@@ -28,6 +28,9 @@ import scipy.sparse
 
 from ohmloop.errors import InputError
 
+EPS = 2.0 ** -52
+"""Relative spacing of float64."""
+
 
 @dataclass(frozen=True, eq=False)
 class Posed:
@@ -47,6 +50,10 @@ class Posed:
 
     what: str
     """The form in words, empty for a square real system."""
+
+    slack: Callable[[np.ndarray, np.ndarray], np.ndarray | float] = lambda x, y: 0.0
+    """Bound on what rounding did to B z - c when B and c were made, (n,), for z and y: where the fit explains little of
+    y, the sums of X' y cancel and c holds few digits."""
 
 
 def square(matrix: np.ndarray) -> Posed:
@@ -88,11 +95,13 @@ def normal(x: np.ndarray, *, ridge: float = 0.0, noise: np.ndarray | None = None
                              "none do")
         return Posed(x @ x.T + ridge * np.eye(m), lambda y: y, lambda z: x.T @ z,
                      gradient if ridge else lambda found, y: ratio(y - x @ found, y),
-                     f"least norm: X X' for {m} equations in {n} unknowns" + _named(ridge, None))
+                     f"least norm: X X' for {m} equations in {n} unknowns" + _named(ridge, None),
+                     lambda z, y: (n + 1) * EPS * (np.abs(x) @ (np.abs(x).T @ np.abs(z))))
     weighted = weigh(x)
     gram = weighted.T @ x
     return Posed((gram + gram.T) / 2 + ridge * np.eye(n), lambda y: weighted.T @ y, lambda z: z, gradient,
-                 f"normal equations of {m} equations in {n} unknowns" + _named(ridge, noise))
+                 f"normal equations of {m} equations in {n} unknowns" + _named(ridge, noise),
+                 lambda z, y: (m + 1) * EPS * (np.abs(weighted).T @ (np.abs(y) + np.abs(x) @ np.abs(z))))
 
 
 def augmented(x: np.ndarray, *, ridge: float = 0.0, noise: np.ndarray | None = None) -> Posed:
@@ -114,7 +123,8 @@ def augmented(x: np.ndarray, *, ridge: float = 0.0, noise: np.ndarray | None = N
 
 def ratio(r: np.ndarray, b: np.ndarray) -> float:
     """||r|| / ||b||, or ||r|| where b is zero."""
-    return float(np.linalg.norm(r) / (np.linalg.norm(b) or 1.0))
+    peak = float(np.abs(b).max(initial=0.0)) or 1.0
+    return float(np.linalg.norm(r / peak) / (np.linalg.norm(b / peak) or 1.0))
 
 
 def _check(m: int, ridge: float, noise: np.ndarray | None) -> None:

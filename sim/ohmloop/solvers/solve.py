@@ -292,6 +292,9 @@ class _Run:
         """The unknowns for one right-hand side; :class:`NotSolvedError` when the tolerance is not reached."""
         work, posed = self.work, self.work.posed
         c = work.rows * posed.rhs(y)
+        # The squares of elements below 1e-154 are zero, and so would be the norm.
+        peak = float(np.abs(c).max()) or 1.0
+        c = c / peak
         inverse = partial(work.choice.inverse.apply, self.solves)
         u, tol, history, unanswered = None, self.tol, np.ones(0), 0
         best = (math.inf, np.zeros(0), np.zeros(0))
@@ -301,7 +304,7 @@ class _Run:
             self.space = found.space if self.keep else None
             history = found.residuals if u is None else np.concatenate([history, found.residuals[1:]])
             unanswered += found.unanswered
-            z = work.columns * found.x
+            z = peak * (work.columns * found.x)
             x = posed.answer(z)
             residual = posed.residual(x, y)
             if residual < best[0] or not len(best[1]):
@@ -318,7 +321,8 @@ class _Run:
                                 if unanswered else ""))
         # The normal form, which certifies the augmented one, has the unknowns themselves.
         unknown = z if work.certified is posed else x
-        certificate = certify(work.certified.matrix, work.certified.rhs(y), unknown, self.factors)
+        certificate = certify(work.certified.matrix, work.certified.rhs(y), unknown, self.factors,
+                              work.certified.slack(unknown, y))
         return x, _Result(residual, len(history) - 1, history, unanswered, certificate)
 
     def warnings(self, results: list[_Result], tol: float, digits: float | None) -> tuple[str, ...]:
