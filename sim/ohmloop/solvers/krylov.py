@@ -272,7 +272,7 @@ def fgmres_count(matrix: Any, inverse: Inverse, b: np.ndarray, limit: int, tol: 
     sizes = found.residuals
     last = float(sizes[-1])
     if not found.solved:
-        return len(sizes) * math.log(tol) / math.log(last) if tol < last < 0.5 else math.inf
+        return (len(sizes) - 1) * math.log(tol) / math.log(last) if tol < last < 0.5 else math.inf
     before = float(sizes[-2]) if len(sizes) > 1 else 1.0
     floor = max(last, 1e-3 * tol)
     part = math.log(before / tol) / math.log(before / floor) if before > floor else 1.0

@@ -14,7 +14,7 @@ from ohmloop.errors import InputError
 from ohmloop.plan.loop import Loop
 from ohmloop.plan.planner import plan_system
 from ohmloop.solvers import choice as chooser
-from ohmloop.solvers.around import AugmentedInverse, NormalInverse, ReplannedInverse, SmoothedInverse
+from ohmloop.solvers.around import AugmentedInverse, NormalInverse, SmoothedInverse
 from ohmloop.solvers.choice import inverse_for
 from ohmloop.solvers.inverse import Inverse, SingleLoop
 from ohmloop.solvers.krylov import fgmres
@@ -66,28 +66,6 @@ def test_a_sweep_after_an_exact_solve_changes_nothing_and_after_a_poor_one_helps
     rough *= 0.3
     off = inverse.apply(lambda k, v: np.linalg.solve(matrix, v) + rough, v) - x
     assert off == pytest.approx(rough - matrix @ rough / 4.0)
-
-
-def test_replanning_keeps_the_digital_work_and_plans_equal_blocks_once():
-    matrix, asked = heat(9), []
-
-    class Twice:
-        size, reasons = 9, ("two solves",)
-        loops = (some_loop(matrix), some_loop(matrix.copy()))
-
-        def apply(self, solve, v):
-            return solve(0, v) - solve(1, v)
-
-    def plan(block: np.ndarray) -> Loop:
-        asked.append(block)
-        return some_loop(block)
-    replanned = ReplannedInverse(Twice(), plan)
-    assert len(asked) == 1 and replanned.loops[0] is replanned.loops[1] is not Twice.loops[0]
-    assert not replanned.apply(exact(replanned), np.ones(9)).any()
-
-    def refuse(_: np.ndarray) -> Loop:
-        raise InputError("no")
-    assert ReplannedInverse(Twice(), refuse).loops[0] is Twice.loops[0]
 
 
 def counted(matrix: np.ndarray, choice, config=LAB) -> float:
