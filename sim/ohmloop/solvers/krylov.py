@@ -64,12 +64,12 @@ class Krylov:
 
 
 def fgmres(matrix: Any, b: np.ndarray, inverse: Inverse | None, *, tol: float = 1e-10, limit: int | None = None,
-           restart: int | None = None, start: np.ndarray | None = None, recycled: Space | None = None,
+           start: np.ndarray | None = None, recycled: Space | None = None,
            keep: int = KEPT, on_iteration: OnIteration | None = None) -> Krylov:
     """Flexible GMRES for A x = b until ||b - A x|| <= tol ||b||.
 
     ``matrix``: anything with ``matrix @ x`` for x (n,). ``inverse``: None for no preconditioner. ``limit``: most
-    iterations (n, at least 50, unless told otherwise), ``restart`` the most in a cycle. ``start``: first x, (n,).
+    iterations (n, at least 50, unless told otherwise). ``start``: first x, (n,).
     ``recycled``: the ``space`` of an earlier result for the same matrix; ``keep`` directions are handed on. At the end
     of a cycle the true residual decides, and another cycle starts from it when it is above the tolerance.
     """
@@ -83,7 +83,7 @@ def fgmres(matrix: Any, b: np.ndarray, inverse: Inverse | None, *, tol: float = 
     reached = float(np.linalg.norm(r))
     best, history = (x, reached), [reached / size]
     while reached > goal and len(history) <= limit and stalls < 2:
-        cycle = _Cycle(matrix, r, recycled, min(limit + 1 - len(history), restart or limit))
+        cycle = _Cycle(matrix, r, recycled, limit + 1 - len(history))
         for estimate in cycle.run(inverse, goal):
             history.append(estimate / size)
             if on_iteration:

@@ -264,7 +264,7 @@ def ranked(matrix: np.ndarray, config: ChipConfig, params: AnalogParams, *, grid
 
 
 def choose(matrix: np.ndarray, config: ChipConfig, params: AnalogParams, *, grid: tuple[int, int] | None = None,
-           tolerance: float = TOLERANCE, right_hand_sides: int = 1, arrays: int = 1, seed: int = 0,
+           tolerance: float = TOLERANCE, right_hand_sides: int = 1, seed: int = 0,
            plan_loop: PlanLoop | None = None) -> "Chosen":
     """The inverse with the fewest clocks a right-hand side; its ``reasons`` say why, with the numbers of the losers.
 
@@ -272,7 +272,7 @@ def choose(matrix: np.ndarray, config: ChipConfig, params: AnalogParams, *, grid
     split has a stable plan for every block, :class:`UnreachedError` when none gets there in :data:`LIMIT` iterations.
     """
     ranking = ranked(matrix, config, params, grid=grid, tolerance=tolerance, right_hand_sides=right_hand_sides,
-                     arrays=arrays, seed=seed, plan_loop=plan_loop)
+                     seed=seed, plan_loop=plan_loop)
     if not ranking.measured:
         candidate, why = ranking.refused[0]
         raise NoSplitError(f"matrix: of {len(ranking.refused)} ways to split {len(matrix)} unknowns none has a stable "

@@ -31,7 +31,8 @@ def quick(matrix: Any, b: Any, **options: Any):
 
 @pytest.mark.parametrize(("options", "said"), [
     (dict(ridge=1.0), "ridge"), (dict(noise=np.arange(1.0, 11.0)), "noise"), (dict(form="normal"), "form"),
-    (dict(config="lab"), "configuration"), (dict(method="fcg"), "method"), (dict(method="gcr", engine="model"), "method"),
+    (dict(config="lab"), "configuration"), (dict(method="fcg"), "method"),
+    (dict(method="gcr", engine="model"), "method"),
     (dict(bad=np.eye(4, dtype=bool)[::-1] & np.eye(4, dtype=bool)[0]), "map of bad cells"),
 ])
 def test_a_plan_is_for_one_problem(options: dict[str, Any], said: str):
@@ -58,14 +59,16 @@ def test_a_plan_is_for_one_matrix():
     (dict(bad=np.full((4, 4), 0.5)), "bad: must be 4 x 4 booleans, not float64 "),
     (dict(limit=2.5), r"limit: must be a whole number, not 2\.5"), (dict(limit="3"), "limit: must be a whole number"),
     (dict(keep=1.5), "keep: must be a whole number"), (dict(keep=None), "keep: must be a whole number, not None"),
-    (dict(tol="1e-8"), "tol: must be a number, not '1e-8'"), (dict(tol=np.nan), "tol: must be a finite number, not nan"),
+    (dict(tol="1e-8"), "tol: must be a number, not '1e-8'"),
+    (dict(tol=np.nan), "tol: must be a finite number, not nan"),
     (dict(ridge="1"), "ridge: must be a number"), (dict(ridge=np.nan), "ridge: must be a finite number, not nan"),
     (dict(ridge=-1.0), "ridge: must be a finite number, 0 or above"), (dict(ridge=1j), "ridge: must be a number"),
     (dict(digits="6"), "digits: must be a number"), (dict(digits=np.nan), "digits: must be a finite number"),
     (dict(method="gcr"), "engine: gcr needs a chip, and static is the settled model alone; use model"),
     (dict(method="gcr", engine="model", bad=np.eye(4, dtype=bool)), "bad: cells are avoided by methods on the host "),
     (dict(grid=(2, 3)), "grid: must be rows and columns with 4 points, as many as unknowns"),
-    (dict(grid=4), "grid: must be rows and columns"), (dict(grid=(2, 2), ridge=1.0), "grid: is for square real systems"),
+    (dict(grid=4), "grid: must be rows and columns"),
+    (dict(grid=(2, 2), ridge=1.0), "grid: is for square real systems"),
     (dict(chip=Die.sample(CONFIGS["lab"], AnalogParams.reference())), "chip: made for lab, not for tiny; say config="),
 ])
 def test_refused(options: dict[str, Any], said: str):
