@@ -161,12 +161,13 @@ class _Judge:
         if smooth and np.diagonal(self.matrix).all():
             other = SmoothedInverse(inverse, self.matrix)
             fewer = self._mean(other)
-            if fewer <= iterations - SAVES or math.isinf(iterations) and math.isfinite(fewer):
+            if math.isfinite(fewer) and fewer <= iterations - SAVES:
                 inverse, iterations = other, fewer
-        reasons = [*inverse.reasons, f"predicted {iterations:.1f} iterations, {self.without:.0f} without the chip"]
-        if not math.isfinite(iterations):
-            reasons[-1] = f"no {self.tol:g} in {LIMIT} iterations on models, {self.without:.0f} without the chip"
-        elif iterations >= self.without:
+        predicted = f"predicted {iterations:.1f} iterations" if math.isfinite(iterations) else \
+            f"on models {self.tol:g} was not reached in {LIMIT} iterations"
+        without = f"{self.without:.0f}" if math.isfinite(self.without) else "not reached"
+        reasons = [*inverse.reasons, f"{predicted}, {without} without the chip"]
+        if math.isfinite(iterations) and iterations >= self.without:
             reasons.append("the chip saves no iterations on this system")
         return Choice(inverse, iterations, self.without, tuple(reasons))
 

@@ -293,7 +293,9 @@ class _Run:
         wanted = 10.0 ** -(digits if digits is not None else max(0.0, -math.log10(tol) - DIGITS_LOST))
         found = dict.fromkeys(filter(None, (result.certificate.warning(wanted) for result in results)))
         choice = self.work.choice
-        if choice.iterations >= choice.without:
+        if math.isinf(choice.iterations):
+            found["on models of chips this was not solved: the iterations may be those without a chip"] = None
+        elif choice.iterations >= choice.without:
             found[f"the chip saves no iterations on this system: {choice.iterations:.0f} were expected with it, "
                   f"{choice.without:.0f} without"] = None
         unanswered = sum(result.unanswered for result in results)
