@@ -5,7 +5,7 @@ the planner knows and solved by flexible GMRES to a relative residual of 1e-10 o
 has seen, a right-hand side a chip. Beside it stand the counts without a chip: no preconditioner, Jacobi, ILU(0).
 Prints a table of iterations with the best split of each method, solves and writings of the array in brackets, and a
 table of what was chosen for one right-hand side, for many, and for many with several arrays. Exit code 1 where a solve
-count is not what the formula of the method says.
+count is not what the formula of the method says, and where no method solves a system on every chip.
 """
 
 import argparse
@@ -256,10 +256,12 @@ def main() -> int:
         for refusal in row.refused:
             print(f"{row.title}: refused {refusal}")
     wrong = [f"{row.title} {result.method}" for row in rows for result in row.results if not result.formula]
+    unsolved = [row.title for row in rows if not any(result.solved for result in row.results)]
     print(f"{len(rows)} systems, {options.chips} chips from seed {CHIP_SEED}, matrices and right-hand sides from seed "
           f"{options.seed}; solve counts that are not the formula's: {', '.join(wrong) or 'none'}; "
+          f"not solved by any method: {', '.join(unsolved) or 'none'}; "
           f"{monotonic() - started:.0f} s")
-    return int(bool(wrong))
+    return int(bool(wrong or unsolved))
 
 
 if __name__ == "__main__":

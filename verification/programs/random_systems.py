@@ -2,7 +2,8 @@
 
 A system is drawn from its number: size, kind, condition number, scaling of rows and columns. ``b = A x`` with x
 Gaussian, so that the true error is known and held against the forward bound. Beside every count stand those of the same
-iteration with nothing and with Jacobi. What is neither solved nor refused, an answer whose residual is above the
+iteration with nothing and with Jacobi. Refused is also what no inverse solves on models, before a chip is asked. What
+is neither solved nor refused, an answer whose residual is above the
 tolerance, and a bound below the true error are failures, printed with the number that reproduces them.
 """
 
@@ -28,6 +29,7 @@ from rich.table import Table
 from ohmloop.command import ends
 from ohmloop.errors import InputError, NotSolvedError
 from ohmloop.solvers.baselines import baseline_counts
+from ohmloop.solvers.large import UnreachedError
 from ohmloop.solvers.remap import realified, stacked
 from ohmloop.solvers.solve import solve
 
@@ -139,7 +141,7 @@ def outcome(number: int, size_max: int = SIZE_MAX, engine: str = "static") -> Ou
     try:
         found = solve(matrix, b, engine=engine, tol=TOL, seed=1000 + number)
     except (InputError, NotSolvedError) as error:
-        end = "refused" if isinstance(error, InputError) else "not solved"
+        end = "refused" if isinstance(error, (InputError, UnreachedError)) else "not solved"
         return Outcome(**common, **nothing, end=end, message=str(error), seconds=monotonic() - started)
     residual = float(np.linalg.norm(b - matrix @ found.x) / np.linalg.norm(b))
     stack = (lambda v: np.concatenate([v.real, v.imag])) if np.iscomplexobj(matrix) else (lambda v: v)

@@ -98,23 +98,28 @@ def plan_loop(matrix: np.ndarray, config: ChipConfig, params: AnalogParams, *, c
                          f"at most {planner.CONDITION_MAX:.0e} is allowed")
     b = matrix @ np.random.default_rng(seed).standard_normal(len(matrix))
     search = _Search(matrix, b, config, params, count)
-    widths = (digits,) if digits else (1, 2) if 2 * len(matrix) <= config.size and bad is None else (1,)
+    widths = (digits,) if digits else (1, 2) if 2 * len(matrix) <= config.size and not _any(bad) else (1,)
     ways = list(preparations(matrix))
     first = [choice for way in ways for width in widths for choice in search.candidates(way, width)]
-    best = search.best(first, 1, SECOND_ROUND) or \
-        search.best([choice for way in ways for choice in search.far_shifted(way)], 1, SECOND_ROUND)
-    near = [other for choice in best[:FINE] for other in search.neighbours(choice)]
     refusal: InputError | None = None
-    for choice in search.best([*best, *near], CHIPS, FINISHED) or best:
-        try:
-            loop = search.finished(choice, tolerance, bad)
-        except InputError as error:
-            refusal = error
-            continue
-        if loop is not None:
-            return loop
+    # What keeps its margin at the first round may not on every drawn chip: a far shift serves both.
+    for lazily in (lambda: first, lambda: [choice for way in ways for choice in search.far_shifted(way)]):
+        best = search.best(lazily(), 1, SECOND_ROUND)
+        near = [other for choice in best[:FINE] for other in search.neighbours(choice)]
+        for choice in search.best([*best, *near], CHIPS, FINISHED) or best:
+            try:
+                loop = search.finished(choice, tolerance, bad)
+            except InputError as error:
+                refusal = error
+                continue
+            if loop is not None:
+                return loop
     worst = scaling.rank_candidates(ways[-1].apply(matrix), config, 1, 1)[0]
     raise refusal or planner.refusal(worst, None, config, params, 1)
+
+
+def _any(bad: np.ndarray | None) -> bool:
+    return bad is not None and bool(bad.any())
 
 
 class _Search:
@@ -212,7 +217,7 @@ class _Search:
     def finished(self, choice: _Choice, tolerance: int, bad: np.ndarray | None) -> Loop | None:
         """The loop of a choice, or None when it has no setting that keeps its margin on every drawn chip."""
         candidate, way = choice.candidate, choice.preparation
-        if bad is not None and bad.any():
+        if bad is not None and _any(bad):
             order = around_bad_cells(candidate.codes, bad)
             moved = "" if np.array_equal(order, np.arange(len(order))) else \
                 "the unknowns are reordered so that bad cells lie under zero codes"

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ohmloop.errors import InputError
 from ohmloop.plan.loop import Loop
 from ohmloop.plan.preparation import equilibration
 from ohmloop.solvers.inverse import Inverse, Solve
@@ -103,32 +102,3 @@ class SmoothedInverse:
         """What the other one takes, and a product."""
         z = self._inverse.apply(solve, v)
         return z + (v - self._matrix @ z) / self._diagonal
-
-
-class ReplannedInverse:
-    """Another inverse with other plans for the same matrices: what it does with their answers stays.
-
-    Parameters
-    ----------
-    inverse : Inverse
-        Whose loops are planned anew; its digital work must not depend on their plans.
-    plan_loop : Callable[[np.ndarray], Loop]
-        Plans the matrix of each loop; where it refuses, the old plan stays.
-    """
-
-    def __init__(self, inverse: Inverse, plan_loop: Callable[[np.ndarray], Loop]):
-        known: dict[bytes, Loop] = {}
-        for loop in inverse.loops:
-            key = loop.matrix.tobytes()
-            if key not in known:
-                try:
-                    known[key] = plan_loop(loop.matrix)
-                except InputError:
-                    known[key] = loop
-        self._inverse, self.size = inverse, inverse.size
-        self.loops = tuple(known[loop.matrix.tobytes()] for loop in inverse.loops)
-        self.reasons = inverse.reasons
-
-    def apply(self, solve: Solve, v: np.ndarray) -> np.ndarray:
-        """As the inverse does."""
-        return self._inverse.apply(solve, v)

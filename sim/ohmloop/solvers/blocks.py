@@ -246,39 +246,31 @@ def elimination_solves(blocks: int, form: str, cut: str) -> int:
 class GaussSeidel:
     """A sweep over blocks: x_i = A_ii^-1 (v_i - sum over j before i of A_ij x_j), one solve a block.
 
-    This is the inverse of the lower block triangle D + L of A = L + D + U. ``symmetric`` goes back up as well,
-    (D + U)^-1 D (D + L)^-1: x_i takes -A_ii^-1 (sum over j behind i of A_ij x_j) on top, but for the last, so that
-    m blocks take 2m - 1 solves. No set-up. ``matrix``, ``blocks``, ``plan_loop`` and errors as
-    :class:`RecursiveInverse`.
+    This is the inverse of the lower block triangle D + L of A = L + D + U. No set-up. ``matrix``, ``blocks``,
+    ``plan_loop`` and errors as :class:`RecursiveInverse`.
     """
 
-    def __init__(self, matrix: np.ndarray, blocks: Sequence[np.ndarray], plan_loop: PlanLoop, *,
-                 symmetric: bool = False):
-        self.size, self.blocks, self.symmetric = len(matrix), len(blocks), symmetric
+    def __init__(self, matrix: np.ndarray, blocks: Sequence[np.ndarray], plan_loop: PlanLoop):
+        self.size, self.blocks = len(matrix), len(blocks)
         ordered(matrix, blocks)
         loops = Loops(plan_loop)
         self._diagonal = [(block, loops.number(matrix[np.ix_(block, block)])) for block in blocks]
-        self._before, self._behind = [], []
+        self._before = []
         for i, block in enumerate(blocks):
-            for couplings, others in ((self._before, blocks[:i]), (self._behind, blocks[i + 1:])):
-                rows = np.zeros((len(block), self.size))
-                for other in others:
-                    rows[:, other] = matrix[np.ix_(block, other)]
-                couplings.append(Columns(rows))
+            rows = np.zeros((len(block), self.size))
+            for other in blocks[:i]:
+                rows[:, other] = matrix[np.ix_(block, other)]
+            self._before.append(Columns(rows))
         self.loops = tuple(loops.found)
-        self.work = Work(sum(c.work for c in self._before + (self._behind if symmetric else [])), 0)
-        solves = 2 * len(blocks) - 1 if symmetric else len(blocks)
-        self.reasons = (f"{'a sweep there and back' if symmetric else 'a sweep'} over {len(blocks)} blocks of at most "
-                        f"{max(map(len, blocks))} unknowns: {solves} solves an application, nothing to set up",)
+        self.work = Work(sum(c.work for c in self._before), 0)
+        self.reasons = (f"a sweep over {len(blocks)} blocks of at most {max(map(len, blocks))} unknowns: {len(blocks)} "
+                        "solves an application, nothing to set up",)
 
     def apply(self, solve: Solve, v: np.ndarray) -> np.ndarray:
-        """About (D + L)^-1 v, or the symmetric one, (n,)."""
+        """About (D + L)^-1 v, (n,)."""
         x = np.zeros(self.size)
         for (block, k), before in zip(self._diagonal, self._before, strict=True):
             x[block] = solve(k, v[block] - before @ x)
-        if self.symmetric:
-            for (block, k), behind in zip(self._diagonal[-2::-1], self._behind[-2::-1], strict=True):
-                x[block] -= solve(k, behind @ x)
         return x
 
 

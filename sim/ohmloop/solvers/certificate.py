@@ -6,14 +6,15 @@ rounding of r itself)::
     backward error     ||r|| / (||A|| ||x|| + ||b||)           the least relative change of A and b that makes x exact
     componentwise      max_i |r|_i / (|A| |x| + |b|)_i         the same, entry by entry: blind to the scale of rows
     condition          ||A^-1|| ||A||, ||A^-1|| estimated
-    forward bound      SAFETY || |A^-1| f || / ||x||,          f = |r| + (n + 1) eps (|A| |x| + |b|)
+    forward bound      SAFETY || |A^-1| f || / ||x||,          f = |r| + (n + 1) eps (|A| |x| + |b|) + slack
 
 || |A^-1| f || = ||A^-1 diag(f)|| is estimated with a few solves, as LAPACK's xGERFS does (Hager, SIAM J. Sci. Stat.
 Comput. 5, 1984; Higham, ACM TOMS 14, 1988; Arioli, Demmel, Duff, SIAM J. Matrix Anal. Appl. 10, 1989): the estimate is
 from below, rarely by more than a factor of three, hence the safety. A factorisation on the host serves for these
 solves, at once cheaper than any doubt about the answer, and independent of how it was found.
 
-For least squares the bound is that of the normal equations, with their matrix X' X.
+For least squares the bound is that of the normal equations, with their matrix X' X; the slack is what rounding may have
+done to X' X and X' y when they were made (:attr:`ohmloop.solvers.remap.Posed.slack`).
 """
 
 import warnings
@@ -103,10 +104,11 @@ class Factors:
         return scipy.linalg.lu_solve(self._dense, v, trans=int(transposed), check_finite=False)
 
 
-def certify(matrix: Any, b: np.ndarray, x: np.ndarray, factors: Factors | None = None) -> Certificate:
+def certify(matrix: Any, b: np.ndarray, x: np.ndarray, factors: Factors | None = None,
+            slack: np.ndarray | float = 0.0) -> Certificate:
     """The certificate of x (n,) for A x = b, A dense or sparse, real.
 
-    ``factors``: those of A when they are there already.
+    ``factors``: those of A when they are there already. ``slack``: how far A x - b is from that of the problem, (n,).
     """
     n = len(b)
     r = b - matrix @ x
@@ -122,7 +124,7 @@ def certify(matrix: Any, b: np.ndarray, x: np.ndarray, factors: Factors | None =
     if factors.singular:
         condition = bound = np.inf
     else:
-        f = np.abs(r) + (n + 1) * EPS * scale
+        f = np.abs(r) + (n + 1) * EPS * scale + slack
         condition = norm * inverse_norm(factors, np.ones(n))
         error = inverse_norm(factors, f)
         bound = SAFETY * error / size if size else (0.0 if error == 0.0 else np.inf)

@@ -21,9 +21,10 @@ from ohmloop.plan.ranking import Inverse as Apply
 from ohmloop.plan.search import plan_loop
 from ohmloop.plan.stability import UnstableError
 from ohmloop.solvers import large
-from ohmloop.solvers.around import AugmentedInverse, NormalInverse, ReplannedInverse, SmoothedInverse, Through
+from ohmloop.solvers.around import AugmentedInverse, NormalInverse, SmoothedInverse, Through
 from ohmloop.solvers.inverse import Inverse, SingleLoop
 from ohmloop.solvers.krylov import fgmres, fgmres_count
+from ohmloop.solvers.large import NoSplitError, UnreachedError
 from ohmloop.solvers.loops import StaticLoops
 from ohmloop_hdl.config import ChipConfig
 
@@ -61,13 +62,16 @@ class Choice:
 
 
 def inverse_for(matrix: np.ndarray, config: ChipConfig, params: AnalogParams, *, right_hand_sides: int = 1,
-                seed: int = 0, tol: float = 1e-10, bad: np.ndarray | None = None) -> Choice:
+                seed: int = 0, tol: float = 1e-10, bad: np.ndarray | None = None,
+                grid: tuple[int, int] | None = None) -> Choice:
     """The inverse for A, (n, n) float64, any n.
 
     ``right_hand_sides`` share what is set up once. ``seed`` draws right-hand sides that are counted on. ``bad``: (N, N)
-    cells to keep under zero codes, for what fits the array.
+    cells to keep under zero codes, for what fits the array. ``grid``: rows and columns that the unknowns of what does
+    not fit live on, row by row, where the pattern of A does not show it.
 
-    Errors: :class:`InputError` for a singular matrix and where no plan is stable: the reasons of all that was tried.
+    Errors: :class:`InputError` for a singular matrix and where no plan is stable: the reasons of all that was tried;
+    :class:`~ohmloop.solvers.large.UnreachedError` where no inverse reaches the tolerance.
     """
     count = partial(fgmres_count, tol=tol)
     judge = _Judge(matrix, config, params, seed, tol)
@@ -75,14 +79,13 @@ def inverse_for(matrix: np.ndarray, config: ChipConfig, params: AnalogParams, *,
         if bad is not None and bad.any():
             raise InputError(f"bad cells: can only be kept under zero codes of one matrix, and {len(matrix)} unknowns "
                              f"take more than one array of {config.size}")
-        choose = partial(large.choose, config=config, params=params, right_hand_sides=right_hand_sides, seed=seed)
+        choose = partial(large.choose, config=config, params=params, right_hand_sides=right_hand_sides, seed=seed,
+                         plan_loop=large.planned(config, params, tol=tol, seed=seed))
         try:
-            chosen = choose(matrix, tolerance=tol)
-        except InputError as refusal:
+            return judge.choice(choose(matrix, tolerance=tol, grid=grid), smooth=True)
+        except (InputError, UnreachedError) as refusal:
+            # A' A has no grid that is known, its pattern may show one.
             return _instead(refusal, judge, [lambda: NormalInverse(matrix, partial(choose, tolerance=LOOSE))])
-        plain, anew = (judge.choice(inverse, smooth=True) for inverse in (chosen, ReplannedInverse(
-            chosen, partial(plan_loop, config=config, params=params, seed=seed, count=count))))
-        return anew if anew.iterations <= plain.iterations - SAVES else plain
     plan = partial(plan_loop, config=config, params=params, seed=seed, bad=bad)
     makers: list[Callable[[], Inverse]] = [lambda: _squared(matrix, plan, count)]
     if 2 * len(matrix) <= config.size:
@@ -91,16 +94,17 @@ def inverse_for(matrix: np.ndarray, config: ChipConfig, params: AnalogParams, *,
         single = judge.choice(SingleLoop(plan(matrix, count=count)), smooth=True)
     except InputError as refusal:
         return _instead(refusal, judge, makers)
-    if single.iterations <= POOR * single.without:
+    if math.isfinite(single.iterations) and single.iterations <= POOR * single.without:
         return single
     try:
         other = _instead(None, judge, makers)
-    except InputError:
+    except (InputError, UnreachedError):
         return single
     return other if other.iterations < single.iterations else single
 
 
-def _instead(refusal: InputError | None, judge: "_Judge", makers: Sequence[Callable[[], Inverse]]) -> Choice:
+def _instead(refusal: InputError | UnreachedError | None, judge: "_Judge",
+             makers: Sequence[Callable[[], Inverse]]) -> Choice:
     """The best of what stands in for a loop for A itself; the refusal of A, or the first, where none gets there."""
     if refusal is not None and not _worth_squaring(refusal):
         raise refusal
@@ -108,10 +112,10 @@ def _instead(refusal: InputError | None, judge: "_Judge", makers: Sequence[Calla
     for make in makers:
         try:
             found.append(judge.choice(make()))
-        except InputError as error:
+        except (InputError, UnreachedError) as error:
             last = last or error
-    if not found or math.isinf(min(choice.iterations for choice in found)):
-        raise last or InputError(f"matrix: no inverse reaches {judge.tol:g} in {LIMIT} iterations")
+    if not any(math.isfinite(choice.iterations) for choice in found):
+        raise last or UnreachedError(f"matrix: no inverse reaches {judge.tol:g} in {LIMIT} iterations")
     best = min(found, key=lambda choice: choice.iterations)
     return best if refusal is None else replace(best, reasons=(*best.reasons, f"for A itself: {refusal}"))
 
@@ -138,9 +142,9 @@ def _squared(matrix: np.ndarray, plan: Callable[..., Loop], count: Callable[...,
     return NormalInverse(matrix, invert)
 
 
-def _worth_squaring(error: InputError) -> bool:
-    """Whether it was stability that A itself was refused for."""
-    return isinstance(error, UnstableError) or "ways to split" in str(error)
+def _worth_squaring(error: Exception) -> bool:
+    """Whether it was stability that A itself was refused for, or that its parts do not make an inverse."""
+    return isinstance(error, (UnstableError, NoSplitError, UnreachedError))
 
 
 class _Judge:
@@ -157,10 +161,13 @@ class _Judge:
         if smooth and np.diagonal(self.matrix).all():
             other = SmoothedInverse(inverse, self.matrix)
             fewer = self._mean(other)
-            if fewer <= iterations - SAVES or math.isinf(iterations) and math.isfinite(fewer):
+            if math.isfinite(fewer) and fewer <= iterations - SAVES:
                 inverse, iterations = other, fewer
-        reasons = [*inverse.reasons, f"predicted {iterations:.1f} iterations, {self.without:.0f} without the chip"]
-        if iterations >= self.without:
+        predicted = f"predicted {iterations:.1f} iterations" if math.isfinite(iterations) else \
+            f"on models {self.tol:g} was not reached in {LIMIT} iterations"
+        without = f"{self.without:.0f}" if math.isfinite(self.without) else "not reached"
+        reasons = [*inverse.reasons, f"{predicted}, {without} without the chip"]
+        if math.isfinite(iterations) and iterations >= self.without:
             reasons.append("the chip saves no iterations on this system")
         return Choice(inverse, iterations, self.without, tuple(reasons))
 
@@ -169,5 +176,7 @@ class _Judge:
         for chip, b in zip(SEEDS, self.rhs, strict=True):
             loops = StaticLoops(inverse.loops, Die.sample(self.config, replace(self.params, seed=chip)))
             found = fgmres(self.matrix, b, partial(inverse.apply, loops), tol=self.tol, limit=LIMIT, keep=0)
-            counts.append(found.iterations if found.solved else math.inf)
+            if not found.solved:
+                return math.inf
+            counts.append(found.iterations)
         return float(np.mean(counts))

@@ -64,12 +64,12 @@ class Krylov:
 
 
 def fgmres(matrix: Any, b: np.ndarray, inverse: Inverse | None, *, tol: float = 1e-10, limit: int | None = None,
-           restart: int | None = None, start: np.ndarray | None = None, recycled: Space | None = None,
+           start: np.ndarray | None = None, recycled: Space | None = None,
            keep: int = KEPT, on_iteration: OnIteration | None = None) -> Krylov:
     """Flexible GMRES for A x = b until ||b - A x|| <= tol ||b||.
 
     ``matrix``: anything with ``matrix @ x`` for x (n,). ``inverse``: None for no preconditioner. ``limit``: most
-    iterations (n, at least 50, unless told otherwise), ``restart`` the most in a cycle. ``start``: first x, (n,).
+    iterations (n, at least 50, unless told otherwise). ``start``: first x, (n,).
     ``recycled``: the ``space`` of an earlier result for the same matrix; ``keep`` directions are handed on. At the end
     of a cycle the true residual decides, and another cycle starts from it when it is above the tolerance.
     """
@@ -83,7 +83,7 @@ def fgmres(matrix: Any, b: np.ndarray, inverse: Inverse | None, *, tol: float = 
     reached = float(np.linalg.norm(r))
     best, history = (x, reached), [reached / size]
     while reached > goal and len(history) <= limit and stalls < 2:
-        cycle = _Cycle(matrix, r, recycled, min(limit + 1 - len(history), restart or limit))
+        cycle = _Cycle(matrix, r, recycled, limit + 1 - len(history))
         for estimate in cycle.run(inverse, goal):
             history.append(estimate / size)
             if on_iteration:
@@ -94,7 +94,8 @@ def fgmres(matrix: Any, b: np.ndarray, inverse: Inverse | None, *, tol: float = 
             space = cycle.space(keep) or space
         before, r = reached, b - matrix @ x
         reached = float(np.linalg.norm(r))
-        if not math.isfinite(reached) or not cycle.count and reached > goal and recycled is None:
+        if not math.isfinite(reached) or not cycle.count and reached > goal and (
+                recycled is None or reached > STALLED * before):
             break
         if reached < best[1]:
             best = x, reached
@@ -271,7 +272,7 @@ def fgmres_count(matrix: Any, inverse: Inverse, b: np.ndarray, limit: int, tol: 
     sizes = found.residuals
     last = float(sizes[-1])
     if not found.solved:
-        return len(sizes) * math.log(tol) / math.log(last) if tol < last < 0.5 else math.inf
+        return (len(sizes) - 1) * math.log(tol) / math.log(last) if tol < last < 0.5 else math.inf
     before = float(sizes[-2]) if len(sizes) > 1 else 1.0
     floor = max(last, 1e-3 * tol)
     part = math.log(before / tol) / math.log(before / floor) if before > floor else 1.0

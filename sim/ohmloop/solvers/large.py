@@ -21,7 +21,7 @@ import numpy as np
 
 from ohmloop.analog.cells import Die
 from ohmloop.analog.params import AnalogParams
-from ohmloop.errors import InputError
+from ohmloop.errors import InputError, NotSolvedError
 from ohmloop.plan import search
 from ohmloop.plan.cost import Cost, application_cost, digital_cycles, writing_cycles, writings
 from ohmloop.plan.loop import Loop
@@ -61,6 +61,14 @@ METHODS = (BORDER, SCHWARZ, GAUSS_SEIDEL, *ELIMINATIONS)
 """Methods by the names that reasons call them by."""
 
 
+class NoSplitError(InputError):
+    """No split has a stable plan for every block."""
+
+
+class UnreachedError(NotSolvedError):
+    """No inverse reaches the tolerance on models of chips."""
+
+
 @dataclass(frozen=True, eq=False)
 class Candidate:
     """One way to split the unknowns and to put the blocks together."""
@@ -87,7 +95,7 @@ class Measured:
     candidate: Candidate
     inverse: WorkedInverse
     iterations: tuple[int, ...]
-    """On each chip; up to :data:`LIMIT` where it did not get there."""
+    """On each chip, none behind the first where it did not get there, which has up to :data:`LIMIT`."""
 
     solved: bool
     """Whether it got there on every chip."""
@@ -176,14 +184,16 @@ def measure(candidate: Candidate, inverse: WorkedInverse, matrix: np.ndarray, co
             params: AnalogParams, *, tolerance: float = TOLERANCE, arrays: int = 1, seed: int = 0,
             chips: Sequence[int] = range(search.CHIPS, search.CHIPS + DRAWS), limit: int = LIMIT) -> Measured:
     """Run one on chips, by their seeds, each with its own right-hand side A x, x Gaussian drawn from ``seed`` and that
-    of the chip, to a relative residual."""
+    of the chip, to a relative residual; the first that it does not reach ends that."""
     counts, solved = [], True
     for chip in chips:
         loops = StaticLoops(inverse.loops, Die.sample(config, replace(params, seed=chip)))
         b = matrix @ np.random.default_rng([seed, chip]).standard_normal(len(matrix))
-        ended = fgmres(matrix, b, partial(inverse.apply, loops), tol=tolerance, limit=limit)
+        ended = fgmres(matrix, b, partial(inverse.apply, loops), tol=tolerance, limit=limit, keep=0)
         counts.append(ended.iterations)
-        solved &= ended.solved
+        solved = ended.solved
+        if not solved:
+            break
     return charged(candidate, inverse, tuple(counts), solved, matrix, config, params, arrays)
 
 
@@ -254,22 +264,22 @@ def ranked(matrix: np.ndarray, config: ChipConfig, params: AnalogParams, *, grid
 
 
 def choose(matrix: np.ndarray, config: ChipConfig, params: AnalogParams, *, grid: tuple[int, int] | None = None,
-           tolerance: float = TOLERANCE, right_hand_sides: int = 1, arrays: int = 1, seed: int = 0,
+           tolerance: float = TOLERANCE, right_hand_sides: int = 1, seed: int = 0,
            plan_loop: PlanLoop | None = None) -> "Chosen":
     """The inverse with the fewest clocks a right-hand side; its ``reasons`` say why, with the numbers of the losers.
 
-    Parameters as :func:`ranked`. Errors: :class:`InputError`, as :func:`candidates`, and when no split has a stable
-    plan for every block or none gets there in :data:`LIMIT` iterations.
+    Parameters as :func:`ranked`. Errors: :class:`InputError`, as :func:`candidates`; :class:`NoSplitError` when no
+    split has a stable plan for every block, :class:`UnreachedError` when none gets there in :data:`LIMIT` iterations.
     """
     ranking = ranked(matrix, config, params, grid=grid, tolerance=tolerance, right_hand_sides=right_hand_sides,
-                     arrays=arrays, seed=seed, plan_loop=plan_loop)
+                     seed=seed, plan_loop=plan_loop)
     if not ranking.measured:
         candidate, why = ranking.refused[0]
-        raise InputError(f"matrix: of {len(ranking.refused)} ways to split {len(matrix)} unknowns none has a stable "
-                         f"plan for every block; {candidate.name}: {why}")
+        raise NoSplitError(f"matrix: of {len(ranking.refused)} ways to split {len(matrix)} unknowns none has a stable "
+                           f"plan for every block; {candidate.name}: {why}")
     if not ranking.measured[0].solved:
-        raise InputError(f"matrix: none of {len(ranking.measured)} ways to split {len(matrix)} unknowns reaches a "
-                         f"relative residual of {tolerance:g} in {LIMIT} iterations")
+        raise UnreachedError(f"matrix: none of {len(ranking.measured)} ways to split {len(matrix)} unknowns reaches a "
+                             f"relative residual of {tolerance:g} in {LIMIT} iterations")
     return Chosen(ranking.measured[0].inverse, explanation(ranking, matrix, params, right_hand_sides))
 
 
@@ -318,24 +328,28 @@ def calls(inverse: Inverse) -> tuple[int, ...]:
     return tuple(asked)
 
 
-def planned(config: ChipConfig, params: AnalogParams) -> PlanLoop:
-    """Plans loops for blocks, for the fewest iterations on the block alone (:func:`ohmloop.plan.search.plan_loop`).
+def planned(config: ChipConfig, params: AnalogParams, *, tol: float = TOLERANCE, seed: int = 0) -> PlanLoop:
+    """Plans loops for blocks, for the fewest iterations to ``tol`` on the block alone
+    (:func:`ohmloop.plan.search.plan_loop`), with a right-hand side drawn from ``seed``.
 
-    Blocks that are equal but for rounding noise are planned once.
+    Blocks that are equal, or multiples of one another, but for rounding noise are planned once.
     """
-    known: dict[bytes, Loop | InputError] = {}
+    known: dict[bytes, tuple[float, Loop | InputError]] = {}
 
     def plan_loop(block: np.ndarray) -> Loop:
-        key = (np.round(block / np.abs(block).max(initial=1e-300), 10) + 0.0).tobytes()
+        peak = float(np.abs(block).max(initial=1e-300))
+        key = (np.round(block / peak, 10) + 0.0).tobytes()
         if key not in known:
             try:
-                known[key] = search.plan_loop(block, config, params, count=fgmres_count)
+                known[key] = peak, search.plan_loop(block, config, params, seed=seed,
+                                                    count=partial(fgmres_count, tol=tol))
             except InputError as refusal:
-                known[key] = refusal
-        loop = known[key]
+                known[key] = peak, refusal
+        first, loop = known[key]
         if isinstance(loop, InputError):
             raise loop
-        return replace(loop, matrix=block)
+        # A multiple of a block that is known: the same codes, its rows scaled back to it.
+        return replace(loop, matrix=block, row_factor=loop.row_factor * (first / peak))
     return plan_loop
 
 

@@ -66,10 +66,11 @@ class StaticLoops:
             self._models[k] = StaticInverse(np.asarray(loop.plan.codes), loop.plan.n, self._die)
         self.reprogrammings += self._programmed != k
         self._programmed = k
-        self.solves += 1
         rhs = loop.rhs(v)
         if not rhs.any():
+            # No more does a chip close its loop for nothing.
             return np.zeros_like(v)
+        self.solves += 1
         return loop.solution(self._models[k](rhs) / loop.plan.alpha)
 
 
@@ -98,8 +99,12 @@ class DeviceLoops:
         """One solve with loop k; zero where it ends in a trap."""
         loop = self._loops[k]
         self._device.load(loop.plan)
+        # A vector has no unit on the chip; what is too small for the host's arithmetic is none of its business.
+        peak = float(np.abs(v).max(initial=0.0))
+        if peak == 0.0:
+            return np.zeros_like(v)
         try:
-            return loop.solution(self._device.invert(loop.rhs(v)))
+            return peak * loop.solution(self._device.invert(loop.rhs(v / peak)))
         except TrapError as trap:
             self._traps[f"trap {trap.cause.name.lower()}"] += 1
             return np.zeros_like(v)

@@ -65,6 +65,53 @@ def checked_rhs(b: Any, rows: int) -> np.ndarray:
     return b
 
 
+def checked_number(name: str, value: Any) -> float:
+    """An option that is a finite number. Errors: :class:`InputError`."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise InputError(f"{name}: must be a number, not {value!r}")
+    if not np.isfinite(value):
+        raise InputError(f"{name}: must be a finite number, not {value}")
+    return float(value)
+
+
+def checked_noise(noise: Any, rows: int) -> np.ndarray | None:
+    """Variances (rows,) or a symmetric covariance (rows, rows), float64, finite. Errors: :class:`InputError`."""
+    if noise is None:
+        return None
+    held = _array(noise.toarray() if scipy.sparse.issparse(noise) else noise, "noise")
+    _numeric(held.dtype, "noise")
+    if held.dtype.kind == "c":
+        raise InputError("noise: must be real")
+    held = np.array(held, dtype=np.float64)
+    if held.shape not in ((rows,), (rows, rows)) or not np.isfinite(held).all():
+        raise InputError(f"noise: must be {rows} variances, or {rows} x {rows}, finite, not of shape {held.shape}")
+    if held.ndim == 2:
+        if np.abs(held - held.T).max() > 1e-12 * np.abs(held).max():
+            raise InputError("noise: must be symmetric and positive definite")
+        held = (held + held.T) / 2
+    return held
+
+
+def checked_bad(bad: Any, size: int) -> np.ndarray | None:
+    """(N, N) booleans, None where none is set. Errors: :class:`InputError`."""
+    if bad is None:
+        return None
+    held = _array(bad, "bad")
+    if held.shape != (size, size) or held.dtype.kind not in "biu" or not np.isin(held, (0, 1)).all():
+        raise InputError(f"bad: must be {size} x {size} booleans, not {held.dtype} of shape {held.shape}")
+    return held.astype(bool) if held.any() else None
+
+
+def checked_grid(grid: Any, unknowns: int) -> tuple[int, int] | None:
+    """Rows and columns with a point an unknown. Errors: :class:`InputError`."""
+    if grid is None:
+        return None
+    sides = _array(grid, "grid")
+    if sides.shape != (2,) or sides.dtype.kind not in "iu" or sides.min() < 1 or int(np.prod(sides)) != unknowns:
+        raise InputError(f"grid: must be rows and columns with {unknowns} points, as many as unknowns, not {grid!r}")
+    return int(sides[0]), int(sides[1])
+
+
 def _array(values: Any, what: str) -> np.ndarray:
     try:
         return np.asarray(values)

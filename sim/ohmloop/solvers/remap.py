@@ -28,6 +28,9 @@ import scipy.sparse
 
 from ohmloop.errors import InputError
 
+EPS = 2.0 ** -52
+"""Relative spacing of float64."""
+
 
 @dataclass(frozen=True, eq=False)
 class Posed:
@@ -47,6 +50,18 @@ class Posed:
 
     what: str
     """The form in words, empty for a square real system."""
+
+    slack: Callable[[np.ndarray, np.ndarray], np.ndarray | float] = lambda x, y: 0.0
+    """Bound on what rounding did to B z - c when B and c were made, (n,), for z and y: where the fit explains little of
+    y, the sums of X' y cancel and c holds few digits."""
+
+    orthogonality: Callable[[np.ndarray, np.ndarray], float] = lambda x, y: np.inf
+    """||X' r|| / (||X|| ||r||), least squares only, for unknowns and y: zero where the residual r is orthogonal to the
+    span of X, however little of y the fit explains (Paige, Saunders, ACM TOMS 8, 1982)."""
+
+    unit: float = 1.0
+    """z over the problem's unknowns, in the normal form: X is scaled by a power of two, so that X' X neither overflows
+    nor underflows."""
 
 
 def square(matrix: np.ndarray) -> Posed:
@@ -80,19 +95,23 @@ def normal(x: np.ndarray, *, ridge: float = 0.0, noise: np.ndarray | None = None
     """
     m, n = x.shape
     _check(m, ridge, noise)
-    weigh = _weigher(noise)
-    gradient = _gradient(x, ridge, weigh)
+    weigh, unit = _weigher(noise), _unit(x, ridge)
+    gradient, cosine = _gradient(x, ridge, weigh), _cosine(x, ridge, weigh)
+    x, weight = x / unit, ridge / unit / unit
     if m < n:
         if noise is not None:
             raise InputError("noise: weighs equations that contradict one another; with fewer rows than columns "
                              "none do")
-        return Posed(x @ x.T + ridge * np.eye(m), lambda y: y, lambda z: x.T @ z,
-                     gradient if ridge else lambda found, y: ratio(y - x @ found, y),
-                     f"least norm: X X' for {m} equations in {n} unknowns" + _named(ridge, None))
+        return Posed(x @ x.T + weight * np.eye(m), lambda y: y, lambda z: x.T @ z / unit,
+                     gradient if ridge else lambda found, y: ratio(y - unit * x @ found, y),
+                     f"least norm: X X' for {m} equations in {n} unknowns" + _named(ridge, None),
+                     lambda z, y: (n + 1) * EPS * (np.abs(x) @ (np.abs(x).T @ np.abs(z))))
     weighted = weigh(x)
     gram = weighted.T @ x
-    return Posed((gram + gram.T) / 2 + ridge * np.eye(n), lambda y: weighted.T @ y, lambda z: z, gradient,
-                 f"normal equations of {m} equations in {n} unknowns" + _named(ridge, noise))
+    return Posed((gram + gram.T) / 2 + weight * np.eye(n), lambda y: weighted.T @ y, lambda z: z / unit, gradient,
+                 f"normal equations of {m} equations in {n} unknowns" + _named(ridge, noise),
+                 lambda z, y: (m + 1) * EPS * (np.abs(weighted).T @ (np.abs(y) + np.abs(x) @ np.abs(z))),
+                 cosine, unit)
 
 
 def augmented(x: np.ndarray, *, ridge: float = 0.0, noise: np.ndarray | None = None) -> Posed:
@@ -109,12 +128,14 @@ def augmented(x: np.ndarray, *, ridge: float = 0.0, noise: np.ndarray | None = N
     spread, size = float(np.abs(np.diagonal(r)).max()), float(np.linalg.norm(x, axis=0).max()) or 1.0
     matrix = np.block([[r / spread, x / size], [-x.T / size, spread * ridge / size**2 * np.eye(n)]])
     return Posed(matrix, lambda y: np.concatenate([y, np.zeros(n)]), lambda z: z[m:] / size,
-                 _gradient(x, ridge, _weigher(noise)), f"augmented system of {m} + {n} unknowns" + _named(ridge, noise))
+                 _gradient(x, ridge, _weigher(noise)), f"augmented system of {m} + {n} unknowns" + _named(ridge, noise),
+                 orthogonality=_cosine(x, ridge, _weigher(noise)))
 
 
 def ratio(r: np.ndarray, b: np.ndarray) -> float:
     """||r|| / ||b||, or ||r|| where b is zero."""
-    return float(np.linalg.norm(r) / (np.linalg.norm(b) or 1.0))
+    peak = float(np.abs(b).max(initial=0.0)) or 1.0
+    return float(np.linalg.norm(r / peak) / (np.linalg.norm(b / peak) or 1.0))
 
 
 def _check(m: int, ridge: float, noise: np.ndarray | None) -> None:
@@ -143,10 +164,33 @@ def _weigher(noise: np.ndarray | None) -> Callable[[np.ndarray], np.ndarray]:
     return lambda v: scipy.linalg.cho_solve(factor, v)
 
 
+def _unit(x: np.ndarray, ridge: float) -> float:
+    """A power of two near the largest entry of X, or near sqrt(mu) where that is larger."""
+    return 2.0 ** round(np.log2(max(float(np.abs(x).max()), np.sqrt(ridge))))
+
+
 def _gradient(x: np.ndarray, ridge: float, weigh: Callable[[np.ndarray], np.ndarray]
               ) -> Callable[[np.ndarray, np.ndarray], float]:
-    """||X' R^-1 (y - X x) - mu x|| / ||X' R^-1 y||."""
-    return lambda found, y: ratio(x.T @ weigh(y - x @ found) - ridge * found, x.T @ weigh(y))
+    """||X' R^-1 (y - X x) - mu x|| / ||X' R^-1 y||, both over the unit of X."""
+    unit = _unit(x, ridge)
+    held = x / unit
+    return lambda found, y: ratio(held.T @ weigh(y - x @ found) - ridge / unit * found, held.T @ weigh(y))
+
+
+def _cosine(x: np.ndarray, ridge: float, weigh: Callable[[np.ndarray], np.ndarray]
+            ) -> Callable[[np.ndarray, np.ndarray], float]:
+    """||X' R^-1 r - mu x|| / (||X|| ||R^-1 r||), r = y - X x, Frobenius norm."""
+    unit = _unit(x, ridge)
+    held = x / unit
+    norm = float(np.linalg.norm(held))
+
+    def cosine(found: np.ndarray, y: np.ndarray) -> float:
+        left = weigh(y - x @ found)
+        peak = float(np.abs(left).max()) or 1.0
+        left = left / peak
+        slope = np.linalg.norm(held.T @ left - ridge / unit / peak * found)
+        return float(slope) / (norm * float(np.linalg.norm(left)) or 1.0)
+    return cosine
 
 
 def _named(ridge: float, noise: np.ndarray | None) -> str:

@@ -3,15 +3,13 @@
 Boxes repair what is rough; what is smooth over many boxes they hardly see, and iterations would grow with the number of
 boxes. So a coarse space P, n x m with m of about n/16, takes care of it, exactly in float64 (E = P' A P)::
 
-    multiplicative    x = P E^-1 P' v,  then box by box  x_i += A_ii^-1 (v - A x)_i
-    additive          x = P E^-1 P' v  +  sum over boxes of  A_ii^-1 v_i
+    x = P E^-1 P' v,  then box by box  x_i += A_ii^-1 (v - A x)_i
 
 One solve a box and application, nothing else analogue. Boxes that hold equal matrices share a loop: all boxes of a
-Poisson grid are one loop, and the array is written once for the whole iteration. The multiplicative form needs fewer
-iterations; the additive one no residuals between the boxes, so that several arrays work on one vector at the same time.
+Poisson grid are one loop, and the array is written once for the whole iteration.
 
-Digital work an application: 2 nnz(P) + m^2 for the coarse step, a product with A behind it, and with all rows of the
-boxes in the multiplicative form. To set up: the products of P' A P and m^3 for E^-1.
+Digital work an application: 2 nnz(P) + m^2 for the coarse step, and all rows of A, a box at a time. To set up: the
+products of P' A P and m^3 for E^-1.
 
 (Toselli, Widlund, Domain Decomposition Methods, 2005, chapters 2 and 3; Vanek, Mandel, Brezina, Computing 56, 1996.)
 """
@@ -47,22 +45,20 @@ class Schwarz:
         P, (n, m), by :func:`bilinear` or :func:`aggregates`; None for one level.
     plan_loop : PlanLoop
         Makes a loop of each box.
-    additive : bool
-        All boxes from the same vector.
 
     Errors: :class:`InputError` where a box has no plan or E is singular.
     """
 
     def __init__(self, matrix: np.ndarray, blocks: Sequence[np.ndarray], coarse: np.ndarray | None,
-                 plan_loop: PlanLoop, *, additive: bool = False):
-        self.size, self.blocks, self.additive = len(matrix), len(blocks), additive
+                 plan_loop: PlanLoop):
+        self.size, self.blocks = len(matrix), len(blocks)
         ordered(matrix, blocks)
         loops = Loops(plan_loop)
         self._boxes = [(box, loops.number(matrix[np.ix_(box, box)])) for box in blocks]
         self._rows = [csr_matrix(matrix[box]) for box in blocks]
         self.loops = tuple(loops.found)
         elements = int(np.count_nonzero(matrix))
-        self.work = Work(0 if additive else elements, 0)
+        self.work = Work(elements, 0)
         self._coarse: csr_matrix | None = None
         self.coarse_size = 0
         if coarse is not None:
@@ -72,7 +68,7 @@ class Schwarz:
             setup = math.ceil(nonzero / self.size) * elements + m * nonzero + m ** 3
             self.work += Work(2 * nonzero + m * m, setup, m * m)
         level = f"a coarse system of {self.coarse_size} solved digitally" if self.coarse_size else "no coarse system"
-        self.reasons = (f"{'all at once' if additive else 'one after the other'}, {len(blocks)} boxes of at most "
+        self.reasons = (f"one after the other, {len(blocks)} boxes of at most "
                         f"{max(map(len, blocks))} unknowns with {len(self.loops)} different matrices, and {level}: "
                         f"{len(blocks)} solves an application",)
 
@@ -81,9 +77,8 @@ class Schwarz:
         x = np.zeros(self.size)
         if self._coarse is not None:
             x = self._coarse @ (self._inverse @ (self._coarse.T @ v))
-        start = x if not self.additive else np.zeros(self.size)
         for (box, k), rows in zip(self._boxes, self._rows, strict=True):
-            x[box] += solve(k, v[box] if self.additive else v[box] - rows @ start)
+            x[box] += solve(k, v[box] - rows @ x)
         return x
 
 

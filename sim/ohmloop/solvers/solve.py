@@ -5,9 +5,10 @@
     matrix, right-hand sides --> one square real system (remap) --> an inverse of loops (choice, plan)
         --> flexible GMRES or CG in float64 around analogue solves --> true residual --> certificate --> Solution
 
-An answer is called solved when ||b - A x|| / ||b||, computed from the answer in float64, is within the tolerance; for
-least squares, ||X' (y - X x)|| / ||X' y||. Anything else raises. How good the answer is beyond the residual, the
-certificate says.
+An answer is called solved when ||b - A x|| / ||b||, computed from the answer in float64, is within the tolerance. For
+least squares that is ||X' r|| / ||X' y||, r = y - X x; where it stays above because y has next to no share in the span
+of X, ||X' r|| / (||X|| ||r||) decides (Paige, Saunders, ACM TOMS 8, 1982). Anything else raises. How good the answer is
+beyond the residual, the certificate says.
 """
 
 import math
@@ -24,24 +25,26 @@ from ohmloop.analog.cells import Die
 from ohmloop.analog.measured import die_named
 from ohmloop.errors import InputError, NotSolvedError
 from ohmloop.host.device import PROGRAMS, Device
-from ohmloop.plan.planner import CONDITION_MAX
-from ohmloop.plan.preparation import equilibration
 from ohmloop.solvers import remap
 from ohmloop.solvers.certificate import Certificate, Factors, certify
-from ohmloop.solvers.choice import Choice, inverse_for
+from ohmloop.solvers.choice import inverse_for
 from ohmloop.solvers.krylov import Krylov, OnIteration, fcg, fgmres
-from ohmloop.solvers.loops import CountingSolve, loops_on
+from ohmloop.solvers.loops import STATIC, CountingSolve, loops_on
 from ohmloop.solvers.on_chip import OnChip, choice_for
-from ohmloop.solvers.problem import checked_matrix, checked_rhs
+from ohmloop.solvers.posing import Planned, Source, posed
+from ohmloop.solvers.problem import (
+    checked_bad,
+    checked_grid,
+    checked_matrix,
+    checked_noise,
+    checked_number,
+    checked_rhs,
+)
 from ohmloop.solvers.recycle import KEPT, Space
-from ohmloop_hdl.config import ChipConfig, config_named
+from ohmloop_hdl.config import ChipConfig, ConfigError, config_named
 
 TOL_MIN = 1e-15
 """Smallest tolerance: float64 itself is off by a tenth of that."""
-
-UNEVEN = 100.0
-"""Rows or columns whose largest entries differ by more than this factor are scaled before the iteration, so that its
-norm sees all of them."""
 
 ROUNDS = 5
 """Times that an iteration is resumed with a smaller tolerance because the residual that counts is not there yet."""
@@ -53,7 +56,7 @@ METHODS: Mapping[str, Callable[..., Krylov]] = {"fgmres": fgmres, "fcg": fcg}
 """Iterations by name; ``fcg`` for symmetric and positive definite systems only."""
 
 FORMS = ("auto", "normal", "augmented")
-"""Square systems that least squares can be posed as (:mod:`ohmloop.solvers.remap`)."""
+"""Square matrices that least squares can be posed as (:mod:`ohmloop.solvers.remap`)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +99,7 @@ class Solution:
     counters: Mapping[str, int]
     """What the engine counted."""
 
-    planned: "Planned"
+    planned: Planned
     """What to hand to :func:`solve` for other right-hand sides with the same matrix: nothing is planned anew."""
 
     @property
@@ -109,8 +112,8 @@ def solve(matrix: Any, b: Any, *, config: str | ChipConfig = "chip64", engine: s
           chip: str | Die = "reference", device: Device | None = None,
           tol: float = 1e-10, method: str = "fgmres", form: str = "auto", ridge: float = 0.0,
           noise: np.ndarray | None = None, digits: float | None = None, limit: int | None = None, keep: int = KEPT,
-          seed: int | None = None, bad: np.ndarray | None = None, planned: "Planned | None" = None,
-          on_iteration: OnIteration | None = None) -> Solution:
+          seed: int | None = None, bad: np.ndarray | None = None, grid: tuple[int, int] | None = None,
+          planned: Planned | None = None, on_iteration: OnIteration | None = None) -> Solution:
     """Solve A x = b, or the least squares problem min ||b - A x|| (of least norm, with fewer rows than columns).
 
     Parameters
@@ -127,7 +130,7 @@ def solve(matrix: Any, b: Any, *, config: str | ChipConfig = "chip64", engine: s
         Relative residual to reach.
     method, form : str
         One of :data:`METHODS`, or of :data:`~ohmloop.host.device.PROGRAMS`, which iterate inside the chip; for
-        least squares one of :data:`FORMS`.
+        least squares one of :data:`FORMS`, which square systems ignore. ``fcg`` takes the normal form.
     ridge, noise : float, array
         Least squares with ``ridge`` ||x||^2 added, and weighed by the variances (m,) or covariance (m, m) ``noise``.
     digits : float
@@ -138,31 +141,50 @@ def solve(matrix: Any, b: Any, *, config: str | ChipConfig = "chip64", engine: s
         Directions to recycle for later right-hand sides; 0 for none.
     bad : array
         (N, N) booleans: cells known to be bad.
+    grid : tuple
+        Rows and columns of the grid that the unknowns live on, row by row, where the pattern of A does not show it;
+        looked at where A is larger than the array.
     planned : Planned
-        From an earlier :class:`Solution` for the same matrix, form and configuration.
+        From an earlier :class:`Solution` for the same matrix, ridge, noise, form, bad cells, configuration and method.
 
-    Errors: :class:`InputError` for what cannot be used, singular matrices among it, and where no plan is stable, with
-    the reason; :class:`NotSolvedError` when the tolerance is not reached, with the best residual.
+    Errors: :class:`InputError` for what cannot be used, singular matrices and names that are none among it, and where
+    no plan is stable, with the reason; :class:`NotSolvedError` when the tolerance is not reached, with the best
+    residual, or when no inverse reaches it on models; ``ToolMissing`` for an engine that is not installed;
+    :class:`~ohmloop.host.device.TrapError` when a program on the chip gets nowhere for a trap.
     """
     held = checked_matrix(matrix)
     y = checked_rhs(b, held.shape[0])
-    die = device.die if device else chip if isinstance(chip, Die) else die_named(chip, _configuration(config), seed)
-    _options(tol, method, form, limit, keep)
+    _options(tol, method, form, limit, keep, digits)
     complex_answer, complex_matrix = np.iscomplexobj(held) or np.iscomplexobj(y), np.iscomplexobj(held)
-    columns = remap.stacked(y) if complex_matrix else np.hstack([np.real(y), np.imag(y)]) if complex_answer else y
-    held = remap.realified(held)
     if noise is not None and complex_matrix:
         raise InputError("noise: is for real least squares; pose a complex one as a real one")
-    if method in PROGRAMS and bad is not None:
+    dense = held.toarray() if scipy.sparse.issparse(held) else held
+    if complex_matrix:
+        _check_complex(dense)
+    die = _die(config, chip, device, seed)
+    m, n = dense.shape
+    source = Source(remap.realified(dense), checked_number("ridge", ridge), checked_noise(noise, m), form, die.config,
+                    method if method in PROGRAMS else "fcg" if method == "fcg" else "fgmres",
+                    checked_bad(bad, die.config.size))
+    if bad is not None and method in PROGRAMS:
         raise InputError(f"bad: cells are avoided by methods on the host only, not by {method}")
-    if method in PROGRAMS and device is None:
-        with Device(die.config, engine, die) as own:
-            return solve(matrix, b, device=own, tol=tol, method=method, form=form, ridge=ridge, noise=noise,
-                         digits=digits, limit=limit, planned=planned, on_iteration=on_iteration)
-    work = planned or _posed(held, ridge, noise, form, die, columns.shape[1], tol, bad, method, device)
-    if method == "fcg" and not np.allclose(work.scaled, work.scaled.T, rtol=1e-12, atol=0.0):
-        raise InputError("method: fcg needs a symmetric positive definite matrix; use fgmres")
+    if grid is not None and (complex_matrix or not source.is_square):
+        raise InputError("grid: is for square real systems")
+    points = checked_grid(grid, n)
+    columns = remap.stacked(y) if complex_matrix else np.hstack([np.real(y), np.imag(y)]) if complex_answer else y
+    if planned is not None:
+        planned.source.check(source)
+    if method in PROGRAMS and device is None and engine == STATIC:
+        raise InputError(f"engine: {method} needs a chip, and {STATIC} is the settled model alone; use model")
     with ExitStack() as stack:
+        if method in PROGRAMS and device is None:
+            device = stack.enter_context(Device(die.config, engine, die))
+        if method in PROGRAMS and device:
+            choose = partial(choice_for, method, device=device)
+        else:
+            choose = partial(inverse_for, config=die.config, params=die.params, right_hand_sides=columns.shape[1],
+                             tol=max(tol, 1e-12), bad=source.bad, grid=points)
+        work = planned or posed(source, choose, definite=method == "fcg")
         solves = loops_on(engine, work.choice.inverse.loops, die, device, stack)
         iterate = METHODS[method] if device is None or method in METHODS else \
             OnChip(method, device, work.choice.inverse.loops[0])
@@ -170,13 +192,13 @@ def solve(matrix: Any, b: Any, *, config: str | ChipConfig = "chip64", engine: s
         answers = [run.answer(column) for column in columns.T]
         counted, written, counters = solves.solves, solves.reprogrammings, dict(solves.counters)
         warnings = run.warnings([result for _, result in answers], tol, digits)
-    x = np.array([answer for answer, _ in answers]).T
+    x, results = np.array([answer for answer, _ in answers]).T, [result for _, result in answers]
     if complex_matrix:
         x = np.array([remap.joined(column) for column in x.T]).T
     elif complex_answer:
         half = x.shape[1] // 2
+        results = [_merged(*pair) for pair in zip(answers[:half], answers[half:], strict=True)]
         x = x[:, :half] + 1j * x[:, half:]
-    results = [result for _, result in answers]
     return Solution(
         x=x[:, 0] if np.ndim(b) == 1 else x,
         relative_residuals=tuple(result.residual for result in results),
@@ -194,29 +216,6 @@ def solve(matrix: Any, b: Any, *, config: str | ChipConfig = "chip64", engine: s
 
 
 @dataclass(frozen=True, eq=False)
-class Planned:
-    """A posed problem B z = c, scaled, and the inverse for what it was scaled to: (R B C) u = R c, z = C u."""
-
-    posed: remap.Posed
-    """The square real system that is iterated on."""
-
-    certified: remap.Posed
-    """The one that certificates are for: the same, or the normal form of an augmented one."""
-
-    rows: np.ndarray
-    """R, (n,)."""
-
-    columns: np.ndarray
-    """C, (n,)."""
-
-    scaled: np.ndarray
-    """R B C, (n, n)."""
-
-    choice: Choice
-    """The inverse of it."""
-
-
-@dataclass(frozen=True, eq=False)
 class _Result:
     residual: float
     iterations: int
@@ -225,56 +224,17 @@ class _Result:
     certificate: Certificate
 
 
-def _posed(held: Any, ridge: float, noise: np.ndarray | None, form: str, die: Die, count: int, tol: float,
-           bad: np.ndarray | None, method: str, device: Device | None) -> Planned:
-    """The form whose inverse is expected to need fewest iterations."""
-    m, n = held.shape
-    dense = held.toarray() if scipy.sparse.issparse(held) else held
-    if method in PROGRAMS and device:
-        choose = partial(choice_for, method, device=device)
-    else:
-        choose = partial(inverse_for, config=die.config, params=die.params, right_hand_sides=count,
-                         tol=max(tol, 1e-12), bad=bad)
-    if m == n and not ridge and noise is None:
-        posed = remap.square(dense)
-        return _scaled(posed, posed, choose)
-    noise = None if noise is None else np.asarray(noise, dtype=np.float64)
-    normal = remap.normal(dense, ridge=ridge, noise=noise)
-    fits = m >= n and m + n <= die.config.size
-    if form == "augmented" and not fits:
-        raise InputError(f"form: augmented takes {m} + {n} unknowns and as many equations as unknowns at least; "
-                         f"the array holds {die.config.size}")
-    works, refusal = [], None
-    for name in ("normal", "augmented"):
-        if form in ("auto", name) and (name == "normal" or fits):
-            posed = normal if name == "normal" else remap.augmented(dense, ridge=ridge, noise=noise)
-            try:
-                works.append(_scaled(posed, normal, choose))
-            except InputError as error:
-                refusal = refusal or error
-    if not works:
-        assert refusal is not None
-        raise refusal
-    return min(works, key=lambda work: work.choice.iterations)
-
-
-def _scaled(posed: remap.Posed, certified: remap.Posed, choose: Callable[[np.ndarray], Choice]) -> Planned:
-    size = np.abs(posed.matrix)
-    n = len(size)
-    rows, columns = np.ones(n), np.ones(n)
-    across, down = size.max(axis=1), size.max(axis=0)
-    if not across.all() or not down.all():
-        place = int(np.argmin(across if not across.all() else down)) + 1
-        raise InputError(f"matrix: singular, {'row' if not across.all() else 'column'} {place} is all zero")
-    if max(across.max() / across.min(), down.max() / down.min()) > UNEVEN:
-        rows, columns = equilibration(posed.matrix)
-    scaled = rows[:, None] * posed.matrix * columns
-    condition = np.linalg.cond(scaled)
-    if not condition <= CONDITION_MAX:
-        what = "matrix" if posed.what == "" else f"matrix: the {posed.what.split(' of ')[0].split(':')[0]} form is"
-        raise InputError(f"{what}{':' if posed.what == '' else ''} numerically singular, condition number "
-                         f"{condition:.1e} when scaled; at most {CONDITION_MAX:.0e} is allowed")
-    return Planned(posed, certified, rows, columns, scaled, choose(scaled))
+def _merged(real: tuple[np.ndarray, _Result], imaginary: tuple[np.ndarray, _Result]) -> _Result:
+    """What holds for x + i y, of what holds for x and y (n,): the worse of the two, iterations and histories joined."""
+    (x, first), (y, second) = real, imaginary
+    one, other = first.certificate, second.certificate
+    size = float(np.abs(x + 1j * y).max())
+    bound = float(np.hypot(one.forward_bound * np.abs(x).max(), other.forward_bound * np.abs(y).max()))
+    return _Result(max(first.residual, second.residual), first.iterations + second.iterations,
+                   np.concatenate([first.history, second.history[1:]]), first.unanswered + second.unanswered,
+                   Certificate(max(one.backward_error, other.backward_error),
+                               max(one.componentwise_backward_error, other.componentwise_backward_error),
+                               max(one.condition, other.condition), bound / size if size else bound))
 
 
 class _Run:
@@ -292,6 +252,9 @@ class _Run:
         """The unknowns for one right-hand side; :class:`NotSolvedError` when the tolerance is not reached."""
         work, posed = self.work, self.work.posed
         c = work.rows * posed.rhs(y)
+        # The squares of elements below 1e-154 are zero, and so would be the norm.
+        peak = float(np.abs(c).max()) or 1.0
+        c = c / peak
         inverse = partial(work.choice.inverse.apply, self.solves)
         u, tol, history, unanswered = None, self.tol, np.ones(0), 0
         best = (math.inf, np.zeros(0), np.zeros(0))
@@ -301,7 +264,7 @@ class _Run:
             self.space = found.space if self.keep else None
             history = found.residuals if u is None else np.concatenate([history, found.residuals[1:]])
             unanswered += found.unanswered
-            z = work.columns * found.x
+            z = peak * (work.columns * found.x)
             x = posed.answer(z)
             residual = posed.residual(x, y)
             if residual < best[0] or not len(best[1]):
@@ -312,13 +275,17 @@ class _Run:
             u, tol = found.x, tol * min(0.1, 0.5 * self.tol / residual)
         residual, x, z = best
         if not residual <= self.tol:
+            # What the fit leaves of y may be all of it: then X' y is noise, and X' r as small as it gets.
+            residual = min(residual, posed.orthogonality(x, y))
+        if not residual <= self.tol:
             raise NotSolvedError(
-                f"not solved: best relative residual {residual:.2g} in {len(history) - 1} iterations, {self.tol:g} was "
+                f"not solved: best relative residual {best[0]:.2g} in {len(history) - 1} iterations, {self.tol:g} was "
                 f"asked for" + (f"; the chip had no answer to {unanswered} of {self.solves.solves} solves"
                                 if unanswered else ""))
-        # The normal form, which certifies the augmented one, has the unknowns themselves.
-        unknown = z if work.certified is posed else x
-        certificate = certify(work.certified.matrix, work.certified.rhs(y), unknown, self.factors)
+        # The normal form, which certifies the augmented one, has the unknowns themselves but for their unit.
+        unknown = z if work.certified is posed else x * work.certified.unit
+        certificate = certify(work.certified.matrix, work.certified.rhs(y), unknown, self.factors,
+                              work.certified.slack(unknown, y))
         return x, _Result(residual, len(history) - 1, history, unanswered, certificate)
 
     def warnings(self, results: list[_Result], tol: float, digits: float | None) -> tuple[str, ...]:
@@ -326,7 +293,9 @@ class _Run:
         wanted = 10.0 ** -(digits if digits is not None else max(0.0, -math.log10(tol) - DIGITS_LOST))
         found = dict.fromkeys(filter(None, (result.certificate.warning(wanted) for result in results)))
         choice = self.work.choice
-        if choice.iterations >= choice.without:
+        if math.isinf(choice.iterations):
+            found["on models of chips this was not solved: the iterations may be those without a chip"] = None
+        elif choice.iterations >= choice.without:
             found[f"the chip saves no iterations on this system: {choice.iterations:.0f} were expected with it, "
                   f"{choice.without:.0f} without"] = None
         unanswered = sum(result.unanswered for result in results)
@@ -336,18 +305,43 @@ class _Run:
         return tuple(found)
 
 
-def _configuration(config: str | ChipConfig) -> ChipConfig:
-    return config_named(config) if isinstance(config, str) else config
+def _die(config: str | ChipConfig, chip: str | Die, device: Device | None, seed: int | None) -> Die:
+    """The chip that is meant. Errors: ``ConfigError``, :class:`InputError`."""
+    if device:
+        return device.die
+    try:
+        asked = config_named(config) if isinstance(config, str) else config
+    except ConfigError as error:
+        raise InputError(str(error)) from None
+    if isinstance(chip, Die):
+        if chip.config != asked:
+            raise InputError(f"chip: made for {chip.config.name}, not for {asked.name}; say config= as well")
+        return chip
+    return die_named(chip, asked, seed)
 
 
-def _options(tol: float, method: str, form: str, limit: int | None, keep: int) -> None:
+def _check_complex(matrix: np.ndarray) -> None:
+    """Zero rows and columns of a complex matrix, by their own numbers and not those of its real form."""
+    m, n = matrix.shape
+    for name, lines, singular in (("row", matrix.any(axis=1), m <= n), ("column", matrix.any(axis=0), m >= n)):
+        if singular and not lines.all():
+            raise InputError(f"matrix: singular, {name} {int(np.argmin(lines)) + 1} is all zero")
+
+
+def _options(tol: float, method: str, form: str, limit: int | None, keep: int, digits: float | None) -> None:
+    checked_number("tol", tol)
     if not TOL_MIN <= tol < 1.0:
         raise InputError(f"tol: must be from {TOL_MIN:g} to below 1, not {tol}")
-    if method not in METHODS and method not in PROGRAMS:
+    if method not in (*METHODS, *PROGRAMS):
         raise InputError(f"method: must be one of {', '.join((*METHODS, *PROGRAMS))}, not {method!r}")
     if form not in FORMS:
         raise InputError(f"form: must be one of {', '.join(FORMS)}, not {form!r}")
-    if limit is not None and limit < 1:
-        raise InputError(f"limit: must be 1 or above, not {limit}")
-    if keep < 0:
-        raise InputError(f"keep: must be 0 or above, not {keep}")
+    for name, count, least in (("limit", limit, 1), ("keep", keep, 0)):
+        if count is None and name == "limit":
+            continue
+        if isinstance(count, bool) or not isinstance(count, (int, np.integer)):
+            raise InputError(f"{name}: must be a whole number, not {count!r}")
+        if count < least:
+            raise InputError(f"{name}: must be {least} or above, not {count}")
+    if digits is not None:
+        checked_number("digits", digits)

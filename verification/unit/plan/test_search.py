@@ -155,3 +155,14 @@ def test_a_matrix_that_nothing_holds_upright_is_refused():
     with pytest.raises(UnstableError, match="^matrix: unstable in the loop: eigenvalue ") as caught:
         plan_loop(matrix, CHIP, REFERENCE, count=fgmres_count)
     assert caught.value.eigenvalue.real < 0.0
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.012, -0.01])
+def test_a_far_shift_serves_where_near_ones_keep_no_margin(angle: float):
+    """Candidates that are stable on the nominal chip and on no other are no reason to refuse the matrix."""
+    matrix = np.array([[angle, 2.0], [-2.0, angle]])
+    found = plan_loop(matrix, TINY, REFERENCE, count=fgmres_count)
+    assert found.plan.shift >= 1.0
+    codes = np.asarray(found.plan.codes)
+    for A, L in stability.mismatched_loops(codes, TINY, REFERENCE):
+        assert stability.settling(A, L, REFERENCE, found.plan.bandwidth).stable

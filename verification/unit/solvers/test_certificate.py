@@ -1,12 +1,14 @@
 """Certificates: bounds are above true errors and near them, backward errors are those of a perturbed matrix."""
 
 import os
+from fractions import Fraction
 
 import numpy as np
 import pytest
 import scipy.sparse
 
 from ohmloop.ensembles import tridiagonal
+from ohmloop.solvers import remap
 from ohmloop.solvers.certificate import EPS, Factors, certify, inverse_norm, one_norm
 
 SEED = int(os.environ.get("OHMLOOP_SEED", "0"))
@@ -35,6 +37,44 @@ def test_bounds_of_two_hundred_systems():
             ratios.append(certify(matrix, b, answer).forward_bound / error)
     print(f"bound over error: least {min(ratios):.2f}, median {np.median(ratios):.1f}, most {max(ratios):.0f}")
     assert min(ratios) >= 1.0 and np.median(ratios) < 30.0
+
+
+@pytest.mark.parametrize("share", [1.0, 0.1, 1e-3, 1e-9])
+def test_bounds_of_fits_that_explain_a_share(share: float):
+    """Of y only so much lies in the span of X: X' y cancels, and the bound is above the exact error all the same."""
+    print(f"OHMLOOP_SEED={SEED}")
+    rng, ratios = np.random.default_rng(SEED), []
+    for _ in range(40):
+        m, n = int(rng.integers(12, 40)), int(rng.integers(1, 5))
+        x = rng.standard_normal((m, n)) + rng.choice([0.0, 10.0])
+        q, _ = np.linalg.qr(x)
+        inside, outside = (q @ (q.T @ v) - v * k for k, v in enumerate(rng.standard_normal((2, m))))
+        y = share * inside / np.linalg.norm(inside) - (1.0 - share) * outside / np.linalg.norm(outside)
+        posed = remap.normal(x)
+        z = np.linalg.solve(posed.matrix, posed.rhs(y))
+        answer = posed.answer(z)
+        true = exact_fit(x, y)
+        error = max(abs(float(Fraction(a) - t)) for a, t in zip(answer.tolist(), true, strict=True))
+        bound = certify(posed.matrix, posed.rhs(y), z, slack=posed.slack(z, y)).forward_bound
+        if error > 0.0:
+            ratios.append(bound * np.abs(answer).max() / error)
+    print(f"bound over error: least {min(ratios):.2f}, median {np.median(ratios):.1f}")
+    assert min(ratios) >= 1.0 and np.median(ratios) < 3e3
+
+
+def exact_fit(x: np.ndarray, y: np.ndarray) -> list[Fraction]:
+    """Least squares in rational numbers, by elimination of the normal equations."""
+    rows = [[Fraction(value) for value in row] for row in x.tolist()]
+    wanted, n = [Fraction(value) for value in y.tolist()], x.shape[1]
+    zero = Fraction(0)
+    held = [[sum((row[i] * row[j] for row in rows), zero) for j in range(n)]
+            + [sum((row[i] * value for row, value in zip(rows, wanted, strict=True)), zero)] for i in range(n)]
+    for k in range(n):
+        held[k] = [value / held[k][k] for value in held[k]]
+        for i in range(n):
+            if i != k:
+                held[i] = [a - held[i][k] * b for a, b in zip(held[i], held[k], strict=True)]
+    return [Fraction(row[-1]) for row in held]
 
 
 def test_the_norm_of_the_inverse_is_estimated_from_below_and_near():

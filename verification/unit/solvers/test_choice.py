@@ -10,15 +10,19 @@ import pytest
 from ohmloop.analog.cells import Die
 from ohmloop.analog.params import AnalogParams
 from ohmloop.ensembles import ensemble, heat
-from ohmloop.errors import InputError
+from ohmloop.errors import InputError, NotSolvedError
 from ohmloop.plan.loop import Loop
 from ohmloop.plan.planner import plan_system
+from ohmloop.plan.search import plan_loop
 from ohmloop.solvers import choice as chooser
-from ohmloop.solvers.around import AugmentedInverse, NormalInverse, ReplannedInverse, SmoothedInverse
+from ohmloop.solvers import large
+from ohmloop.solvers.around import AugmentedInverse, NormalInverse, SmoothedInverse
 from ohmloop.solvers.choice import inverse_for
 from ohmloop.solvers.inverse import Inverse, SingleLoop
 from ohmloop.solvers.krylov import fgmres
+from ohmloop.solvers.large import UnreachedError
 from ohmloop.solvers.loops import StaticLoops
+from ohmloop.solvers.solve import solve
 from ohmloop_hdl.config import CONFIGS
 
 SEED = int(os.environ.get("OHMLOOP_SEED", "0"))
@@ -66,28 +70,6 @@ def test_a_sweep_after_an_exact_solve_changes_nothing_and_after_a_poor_one_helps
     rough *= 0.3
     off = inverse.apply(lambda k, v: np.linalg.solve(matrix, v) + rough, v) - x
     assert off == pytest.approx(rough - matrix @ rough / 4.0)
-
-
-def test_replanning_keeps_the_digital_work_and_plans_equal_blocks_once():
-    matrix, asked = heat(9), []
-
-    class Twice:
-        size, reasons = 9, ("two solves",)
-        loops = (some_loop(matrix), some_loop(matrix.copy()))
-
-        def apply(self, solve, v):
-            return solve(0, v) - solve(1, v)
-
-    def plan(block: np.ndarray) -> Loop:
-        asked.append(block)
-        return some_loop(block)
-    replanned = ReplannedInverse(Twice(), plan)
-    assert len(asked) == 1 and replanned.loops[0] is replanned.loops[1] is not Twice.loops[0]
-    assert not replanned.apply(exact(replanned), np.ones(9)).any()
-
-    def refuse(_: np.ndarray) -> Loop:
-        raise InputError("no")
-    assert ReplannedInverse(Twice(), refuse).loops[0] is Twice.loops[0]
 
 
 def counted(matrix: np.ndarray, choice, config=LAB) -> float:
@@ -167,3 +149,60 @@ def test_loops_count_solves_and_writings():
     assert answers[0] == pytest.approx(v / np.diagonal(matrix), abs=0.03)
     assert answers[2] == pytest.approx(answers[0] / 3, abs=0.01)
     assert not loops(0, np.zeros(3)).any()
+
+
+def test_blocks_are_planned_for_the_tolerance_and_seed_of_the_caller(monkeypatch: pytest.MonkeyPatch):
+    seen: list[tuple[float, int]] = []
+    planned = large.planned
+
+    def told(config, params, *, tol: float, seed: int):
+        seen.append((tol, seed))
+        return planned(config, params, tol=tol, seed=seed)
+    monkeypatch.setattr(large, "planned", told)
+    inverse_for(heat(25), LAB, REFERENCE, tol=1e-6, seed=5)
+    assert seen == [(1e-6, 5)]
+
+
+def test_a_grid_that_the_pattern_does_not_show_can_be_given():
+    """Without couplings across rows of the grid it is a chain, or nothing; with the grid, boxes."""
+    print(f"OHMLOOP_SEED={SEED}")
+    rng = np.random.default_rng(SEED)
+    matrix = heat(36) + 0.01 * rng.uniform(-1.0, 1.0, (36, 36))
+    blind, told = (inverse_for(matrix, LAB, REFERENCE, grid=grid) for grid in (None, (6, 6)))
+    assert not any("(boxes)" in reason for reason in blind.reasons)
+    assert any("(boxes)" in reason for reason in told.reasons)
+    found = solve(matrix, np.ones(36), config="lab", engine="static", grid=(6, 6))
+    assert any("(boxes)" in reason for reason in found.reasons)
+
+
+def test_what_no_split_solves_is_not_solved_and_not_wrong_input(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(large, "LIMIT", 1)
+    monkeypatch.setattr(chooser, "LIMIT", 1)
+    with pytest.raises(UnreachedError, match=r"^matrix: none of \d+ ways to split 40 unknowns reaches ") as caught:
+        inverse_for(ensemble("wishart", 40, 30.0, SEED), LAB, REFERENCE)
+    assert isinstance(caught.value, NotSolvedError) and caught.value.exit_code == 3
+
+
+def test_no_plan_is_called_good_that_never_gets_there(monkeypatch: pytest.MonkeyPatch):
+    """Infinity is no less than three quarters of infinity."""
+    tried: list[str] = []
+    squared = chooser._squared
+    monkeypatch.setattr(chooser, "_squared", lambda *given: tried.append("squared") or squared(*given))
+    monkeypatch.setattr(chooser, "fgmres_count", lambda *given, **named: math.inf)
+    monkeypatch.setattr(chooser, "LIMIT", 1)
+    choice = inverse_for(ensemble("wishart", 16, 30.0, SEED), LAB, REFERENCE)
+    assert tried and math.isinf(choice.iterations) and not any("inf" in reason.split() for reason in choice.reasons)
+
+
+def test_the_first_chip_that_fails_is_the_last_that_is_asked(monkeypatch: pytest.MonkeyPatch):
+    matrix, ran = ensemble("wishart", 16, 30.0, SEED), []
+    iterate = chooser.fgmres
+    monkeypatch.setattr(chooser, "LIMIT", 1)
+    monkeypatch.setattr(chooser, "fgmres", lambda *given, **named: ran.append(1) or iterate(*given, **named))
+    inverse = SingleLoop(plan_loop(matrix, LAB, REFERENCE))
+    judge = chooser._Judge(matrix, LAB, REFERENCE, SEED, 1e-10)
+    assert math.isinf(judge.choice(inverse).iterations) and len(ran) == 1
+    candidate = next(large.candidates(ensemble("wishart", 40, 30.0, SEED), LAB))
+    wide = ensemble("wishart", 40, 30.0, SEED)
+    found = large.measure(candidate, candidate.build(large.planned(LAB, REFERENCE)), wide, LAB, REFERENCE, limit=1)
+    assert not found.solved and len(found.iterations) == 1

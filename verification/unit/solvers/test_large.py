@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 from verification.unit.solvers.exact import CHIP64, LAB, REFERENCE
 
+from ohmloop.analog.cells import Die
+from ohmloop.analog.params import AnalogParams
 from ohmloop.ensembles import ensemble
 from ohmloop.errors import InputError
 from ohmloop.plan.loop import Loop
 from ohmloop.plan.stability import UnstableError
 from ohmloop.solvers import large
 from ohmloop.solvers.blocks import PlanLoop
+from ohmloop.solvers.loops import StaticLoops
 
 SEED = int(os.environ.get("OHMLOOP_SEED", "0"))
 
@@ -153,7 +156,8 @@ def test_refusals():
 
 def test_what_gets_nowhere_is_given_up(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(large, "LIMIT", 2)
-    with pytest.raises(InputError, match="none of 6 ways to split 40 unknowns reaches a .* of 1e-10 in 2 iterations"):
+    said = "none of 6 ways to split 40 unknowns reaches a .* of 1e-10 in 2 iterations"
+    with pytest.raises(large.UnreachedError, match=said):
         large.choose(ensemble("wishart", 40, 10.0, SEED), LAB, REFERENCE, plan_loop=plans())
 
 
@@ -163,3 +167,15 @@ def test_blocks_that_differ_by_noise_are_planned_once():
     first, second = plan(block), plan(block * (1 + 1e-15))
     assert first.plan is second.plan and np.array_equal(second.matrix, block * (1 + 1e-15))
     assert plan(block * (1 + 1e-6) + 1e-6).plan is not first.plan
+
+
+@pytest.mark.parametrize("factor", [0.25, 3.0, 1e6])
+def test_a_multiple_of_a_known_block_has_its_own_scale(factor: float):
+    print(f"OHMLOOP_SEED={SEED}")
+    plan = large.planned(LAB, REFERENCE)
+    block = ensemble("wishart", 8, 10.0, SEED)
+    first, second = plan(block), plan(factor * block)
+    assert second.plan is first.plan and second.prepared == pytest.approx(first.prepared, rel=1e-12)
+    loops = StaticLoops([first, second], Die.sample(LAB, AnalogParams.ideal()))
+    v = np.random.default_rng(SEED).standard_normal(8)
+    assert factor * loops(1, v) == pytest.approx(loops(0, v), abs=0.05 * np.abs(loops(0, v)).max())

@@ -34,13 +34,6 @@ def test_one_after_the_other_errors_multiply():
     assert left @ coarse == pytest.approx(np.zeros((24, 3)), abs=1e-9), "what the coarse space holds is solved"
 
 
-def test_all_at_once_corrections_add():
-    matrix, blocks = system(24, SEED), chunks(np.random.default_rng(SEED).permutation(24), 8)
-    coarse = np.random.default_rng(SEED + 1).standard_normal((24, 3))
-    found = matrix_of(Schwarz(matrix, blocks, coarse, unplanned, additive=True))
-    assert found == pytest.approx(sum(corrections(matrix, blocks, coarse)), abs=1e-9)
-
-
 def test_all_boxes_of_a_grid_are_one_loop():
     poisson = Schwarz(heat(256), boxes((16, 16), 64), bilinear((16, 16)), unplanned)
     assert calls(poisson) == (0, 0, 0, 0) and writings(calls(poisson), times=13) == 1

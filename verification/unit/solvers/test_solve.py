@@ -245,7 +245,7 @@ def test_singular_matrices(matrix: np.ndarray):
     (dict(limit=0), "limit: must be 1 or above, not 0"), (dict(keep=-1), "keep: must be 0 or above, not -1"),
 ])
 def test_refused_options(options: dict, said: str):
-    with pytest.raises(Exception, match=f"^{said}"):
+    with pytest.raises(InputError, match=f"^{said}"):
         quick(heat(4), np.ones(4), **options)
 
 
