@@ -19,7 +19,7 @@ from itertools import zip_longest
 import numpy as np
 from verification.lockstep.coverage import ObservedMachine
 from verification.lockstep.hash_macro import BODY, HashDie, HashMacro, HashSettings
-from verification.lockstep.rounds import EndlessSource, Round, RoundMaker, loaded, mark_wrong
+from verification.lockstep.rounds import EndlessSource, Round, RoundMaker, host_writes, loaded, mark_wrong
 from verification.plan import measured_points, never_hit, read_plan
 
 from ohmloop.analog.cells import Die
@@ -191,24 +191,11 @@ class _Host:
 
     def load(self, round_: Round) -> Script[dict[Event, int]]:
         """What the host writes before a round; the event counters behind it."""
-        driver = self.driver
-        yield from driver.configure(round_.settings)
-        for start, words in self._split(round_):
-            yield from driver.load_program(words, start)
-        for v, (mantissas, exponent) in round_.vectors.items():
-            yield from driver.load_vector(v, mantissas, exponent)
-        for k, scalar in round_.scalars.items():
-            yield from driver.load_scalar(k, scalar)
-        for slot, elements in round_.slots.items():
-            yield from driver.load_slot(slot, elements)
-        if round_.codes is not None:
-            yield from driver.load_codes(round_.codes)
-        if round_.correction is not None:
-            yield from driver.load_correction(*round_.correction)
+        yield from host_writes(self.driver, round_)
         yield from self._rewrite(round_, wrong=True)
         self.pauses = Connect(round_.source_pause, round_.sink_pause, round_.seed)
         yield self.pauses
-        return (yield from driver.read_events())
+        return (yield from self.driver.read_events())
 
     def unload(self, round_: Round) -> Script[dict[Event, int]]:
         """The event counters, and what a round spoilt is made good."""
@@ -250,12 +237,6 @@ class _Host:
             yield Read(driver.map.windows["MANTISSAS"].address, depth)
             yield Write(driver.map.registers["CONTROL"], (driver.map.fields["CONTROL.flush"].mask,))
         yield self.pauses
-
-    def _split(self, round_: Round) -> list[tuple[int, list[int]]]:
-        """The program in the pieces in which it lies in memory, whose end it may pass."""
-        first = isa.PROGRAM_WORDS - round_.entry
-        words = list(round_.program)
-        return [(start, part) for start, part in ((round_.entry, words[:first]), (0, words[first:])) if part]
 
     def _rewrite(self, round_: Round, wrong: bool) -> Script[None]:
         """Write the word that a round spoils once more, with wrong or with right parity."""

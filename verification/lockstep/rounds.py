@@ -9,10 +9,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ohmloop.engines.operations import Script
 from ohmloop.golden.machine import Machine
 from ohmloop.golden.settings import Settings
 from ohmloop.golden.state import Beat
 from ohmloop.golden.vector import Scalar
+from ohmloop.host.driver import Driver
 from ohmloop_hdl import isa
 from ohmloop_hdl.config import ChipConfig
 from ohmloop_hdl.fixed import ELEMENT_BITS, EXPONENT_MAX, EXPONENT_MIN, GAIN_ONE, MANTISSA_BITS
@@ -288,6 +290,26 @@ def loaded(machine: Machine, round_: Round) -> None:
         machine.program[(round_.entry + place) % isa.PROGRAM_WORDS] = word
         machine.wrong_program[(round_.entry + place) % isa.PROGRAM_WORDS] = False
     mark_wrong(machine, round_, True)
+
+
+def host_writes(driver: Driver, round_: Round) -> Script[None]:
+    """The same over the bus, but for the word with wrong parity."""
+    yield from driver.configure(round_.settings)
+    first = isa.PROGRAM_WORDS - round_.entry
+    # The program as it lies in memory, whose end it may pass.
+    for start, part in ((round_.entry, round_.program[:first]), (0, round_.program[first:])):
+        if part:
+            yield from driver.load_program(list(part), start)
+    for v, (mantissas, exponent) in round_.vectors.items():
+        yield from driver.load_vector(v, mantissas, exponent)
+    for k, scalar in round_.scalars.items():
+        yield from driver.load_scalar(k, scalar)
+    for slot, elements in round_.slots.items():
+        yield from driver.load_slot(slot, elements)
+    if round_.codes is not None:
+        yield from driver.load_codes(round_.codes)
+    if round_.correction is not None:
+        yield from driver.load_correction(*round_.correction)
 
 
 def mark_wrong(machine: Machine, round_: Round, wrong: bool) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from verification.lockstep.rounds import Round, RoundMaker
+from verification.lockstep.rounds import Round, RoundMaker, host_writes
 from verification.unit.engines.pair import Pair
 
 from ohmloop.analog.cells import Die
@@ -228,21 +228,7 @@ def _without_streams(round_: Round) -> Round:
 
 def _round(driver: Driver, round_: Round) -> Script[Status]:
     """Load a round and run it once."""
-    yield from driver.configure(round_.settings)
-    first = isa.PROGRAM_WORDS - round_.entry
-    for start, part in ((round_.entry, round_.program[:first]), (0, round_.program[first:])):
-        if part:
-            yield from driver.load_program(list(part), start)
-    for v, (mantissas, exponent) in round_.vectors.items():
-        yield from driver.load_vector(v, mantissas, exponent)
-    for k, scalar in round_.scalars.items():
-        yield from driver.load_scalar(k, scalar)
-    for slot, elements in round_.slots.items():
-        yield from driver.load_slot(slot, elements)
-    if round_.codes is not None:
-        yield from driver.load_codes(round_.codes)
-    if round_.correction is not None:
-        yield from driver.load_correction(*round_.correction)
+    yield from host_writes(driver, round_)
     return (yield from driver.run(round_.entry))
 
 
