@@ -23,48 +23,6 @@ Out = Annotated[Path, typer.Option(help="Folder for the results; made if missing
 
 
 @app.command()
-def doctor(
-    require: Annotated[str, typer.Option(help="Tools that must be there, separated by commas; exit code 3 if one is "
-                                              "missing.", metavar="A,B")] = "",
-):
-    """Show which tools were found, in which version, and where they come from."""
-    required = [name for name in require.split(",") if name]
-    for name in required:
-        if name not in tools.NAMES:
-            raise InputError(f"--require must name tools out of {', '.join(tools.NAMES)}, not {name!r}")
-    table = Table("tool", "version", "from", Column("path", overflow="fold"))
-    missing: list[str] = []
-    for name in tools.NAMES:
-        try:
-            tool = tools.find(name)
-            table.add_row(name, tool.version, tool.origin, str(tool.path))
-        except tools.ToolMissing as error:
-            table.add_row(name, "-", "missing", str(error).partition(": ")[2])
-            if name in required:
-                missing.append(str(error))
-    Console().print(table)
-    if missing:
-        raise tools.ToolMissing("; ".join(missing))
-
-
-@app.command()
-def verilog(
-    config: Config = "chip64",
-    out: Out = Path("build/verilog"),
-    host: Annotated[str, typer.Option(help="Host bus: axil, wishbone or spi.")] = "axil",
-):
-    """Write the Verilog of a chip: sources, macro bodies, file list."""
-    chip = config_named(config)
-    from ohmloop_hdl.chip import HOSTS
-    from ohmloop_hdl.verilog import write_project
-
-    if host not in HOSTS:
-        raise InputError(f"--host must be one of {', '.join(HOSTS)}, not {host!r}")
-    write_project(chip, out, host)
-    print(f"Verilog of {chip.name} with {host} in {out}")
-
-
-@app.command()
 def solve(
     matrix: Annotated[Path, typer.Argument(help="Matrix file (.mtx .npy .npz .csv), real or complex, any shape.",
                                            metavar="FILE", show_default=False)],
@@ -136,6 +94,23 @@ def report(
     from ohmloop.report.run_report import run_report
 
     run_report(chip, matrix, out, program=program, chip=analog)
+
+
+@app.command()
+def verilog(
+    config: Config = "chip64",
+    out: Out = Path("build/verilog"),
+    host: Annotated[str, typer.Option(help="Host bus: axil, wishbone or spi.")] = "axil",
+):
+    """Write the Verilog of a chip: sources, macro bodies, file list."""
+    chip = config_named(config)
+    from ohmloop_hdl.chip import HOSTS
+    from ohmloop_hdl.verilog import write_project
+
+    if host not in HOSTS:
+        raise InputError(f"--host must be one of {', '.join(HOSTS)}, not {host!r}")
+    write_project(chip, out, host)
+    print(f"Verilog of {chip.name} with {host} in {out}")
 
 
 @app.command("macro-check")
@@ -227,6 +202,31 @@ def bench(config: Config = "chip64"):
     from ohmloop.bench import run_bench_table
 
     run_bench_table(config_named(config))
+
+
+@app.command()
+def doctor(
+    require: Annotated[str, typer.Option(help="Tools that must be there, separated by commas; exit code 3 if one is "
+                                              "missing.", metavar="A,B")] = "",
+):
+    """Show which tools were found, in which version, and where they come from."""
+    required = [name for name in require.split(",") if name]
+    for name in required:
+        if name not in tools.NAMES:
+            raise InputError(f"--require must name tools out of {', '.join(tools.NAMES)}, not {name!r}")
+    table = Table("tool", "version", "from", Column("path", overflow="fold"))
+    missing: list[str] = []
+    for name in tools.NAMES:
+        try:
+            tool = tools.find(name)
+            table.add_row(name, tool.version, tool.origin, str(tool.path))
+        except tools.ToolMissing as error:
+            table.add_row(name, "-", "missing", str(error).partition(": ")[2])
+            if name in required:
+                missing.append(str(error))
+    Console().print(table)
+    if missing:
+        raise tools.ToolMissing("; ".join(missing))
 
 
 def main():
