@@ -118,14 +118,14 @@ def rtl_against_ngspice(config: ChipConfig, matrix: np.ndarray, params: AnalogPa
     with Device(config, "rtl", die) as device:
         device.load(plan)
         device.invert(b)
-        before = device.engine.execute(device.driver.read_events())
+        before = device.counters.events
         device.invert(b)
-        after = device.engine.execute(device.driver.read_events())
+        after = device.counters.events
         times = [_waited(device) for _ in range(20)]
     closed = sum(after[event] - before[event] for event in CLOSED)
     dac = input_codes(scale_rhs(b, config).mantissas, config)
     netlist = circuit(die, Setting(codes=planes_of(plan.codes, config), level_V=die.input_V(dac),
-                                   offset_V=die.zeroed_V), clamped=False)
+                                   offset_V=die.zeroed_V, bandwidth=plan.bandwidth), clamped=False)
     stop_s, ngspice = closed * die.params.clock_s, tools.find("ngspice").path
     spice_s = best_time(lambda: transient(ngspice, netlist, outputs(config.size), stop_s, stop_s / 100,
                                           "method=trap"), 3)

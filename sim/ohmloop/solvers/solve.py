@@ -186,8 +186,8 @@ def solve(matrix: Any, b: Any, *, config: str | ChipConfig = "chip64", engine: s
                              tol=max(tol, 1e-12), bad=source.bad, grid=points)
         work = planned or posed(source, choose, definite=method == "fcg")
         solves = loops_on(engine, work.choice.inverse.loops, die, device, stack)
-        iterate = METHODS[method] if device is None or method in METHODS else \
-            OnChip(method, device, work.choice.inverse.loops[0])
+        iterate = OnChip(method, device, work.choice.inverse.loops[0]) if method in PROGRAMS and device else \
+            METHODS[method]
         run = _Run(work, solves, iterate, tol, limit, keep, on_iteration)
         answers = [run.answer(column) for column in columns.T]
         counted, written, counters = solves.solves, solves.reprogrammings, dict(solves.counters)
