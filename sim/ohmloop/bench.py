@@ -132,6 +132,12 @@ def rtl_against_ngspice(config: ChipConfig, matrix: np.ndarray, params: AnalogPa
     return spice_s / min(times)
 
 
+def slowed(matrix: np.ndarray, config: ChipConfig, params: AnalogParams) -> AnalogParams:
+    """The same chip with amplifiers so slow that the loop of this matrix has a time constant of :data:`SLOW_TAU`."""
+    tau = plan_system(matrix, config, params).slowest_time_constant_cycles
+    return replace(params, gbw_Hz=params.gbw_Hz * tau / SLOW_TAU)
+
+
 def _waited(device: Device) -> float:
     """Seconds from the start of an INV to the interrupt."""
     table = device.driver.map
@@ -149,9 +155,23 @@ def _waited(device: Device) -> float:
     return time.perf_counter() - began
 
 
-def engines_against_rtl(config: ChipConfig, matrix: np.ndarray) -> dict[str, float]:
-    """Time of ``refine`` on each engine over that of ``rtl``, programming and transfers included; and the share of
-    ``rtl`` that is not the digital half: what its clocks take beyond those of ``digital``, whose loop stays open."""
+@dataclass(frozen=True)
+class EngineSpeeds:
+    """Engines beside ``rtl``."""
+
+    ratios: dict[str, float]
+    """Time of ``refine`` over that of ``rtl``, programming and transfers included."""
+
+    analogue: float
+    """Share of ``rtl`` that is not the digital half: what a clock takes beyond one of ``digital``, whose loop stays
+    open."""
+
+    clocks_per_s: float
+    """Clocks of ``refine`` that ``rtl`` simulates in a second, on this machine."""
+
+
+def engines_against_rtl(config: ChipConfig, matrix: np.ndarray) -> EngineSpeeds:
+    """``refine`` on each engine that can run here, and ``digital`` on ``rtl``."""
     params = AnalogParams()
     plan = plan_preconditioner(matrix, config, params)
     rhs = scale_rhs(matrix @ np.random.default_rng(1).standard_normal(config.size), config)
@@ -166,8 +186,10 @@ def engines_against_rtl(config: ChipConfig, matrix: np.ndarray) -> dict[str, flo
                 seconds[name, program] = best_time(partial(_run, device, job, clocks), repeats)
                 seconds[name, program, "clock"] = seconds[name, program] / clocks[-1]
     whole = seconds["rtl", "refine"]
-    ratios = {name: seconds[name, "refine"] / whole for name in ENGINES if (name, "refine") in seconds}
-    return ratios | {"analogue": 1.0 - seconds["rtl", "digital", "clock"] / seconds["rtl", "refine", "clock"]}
+    clock_s = seconds["rtl", "refine", "clock"]
+    return EngineSpeeds(
+        {name: seconds[name, "refine"] / whole for name in ENGINES if name != "rtl" and (name, "refine") in seconds},
+        1.0 - seconds["rtl", "digital", "clock"] / clock_s, 1.0 / clock_s)
 
 
 def _run(device: Device, job: Job, clocks: list[int]) -> None:
@@ -188,21 +210,22 @@ def run_bench_table(config: ChipConfig) -> list[Ratio]:
               for how, options in (("default tolerance", "method=trap"), ("as exact", TRAN_OPTIONS))),
         ]
         # Cells that match, without which no plan of so slow a loop is sure of its stability.
-        even = AnalogParams(mismatch_sigma=0.0)
-        slow = replace(even, gbw_Hz=even.gbw_Hz / SLOW_TAU * plan_system(
-            tridiagonal(n), config, even).slowest_time_constant_cycles)
+        even, dense = AnalogParams(mismatch_sigma=0.0), ensemble("wishart", n, 10)
         for name, matrix, params, goal in (
-                ("dense", ensemble("wishart", n, 10), even, "at least 1000"), ("heat plate", heat(n), even, ""),
-                (f"time constant {SLOW_TAU:g} clocks", tridiagonal(n), slow, "at least 50")):
+                ("dense", dense, even, "at least 1000"), ("heat plate", heat(n), even, ""),
+                *((f"{name}, time constant {SLOW_TAU:g} clocks", matrix, slowed(matrix, config, even), "at least 50")
+                  for name, matrix in (("1-D Poisson", tridiagonal(n)), ("dense", dense)))):
             ratios.append(Ratio(f"ngspice, default tolerance / rtl engine, one INV, {name}",
                                 rtl_against_ngspice(config, matrix, params), goal))
-        against = engines_against_rtl(config, heat(n))
-        share = against.pop("analogue")
+        speeds = engines_against_rtl(config, heat(n))
         ratios += [Ratio(f"engine {name} / engine rtl, refine on the heat plate", ratio, "")
-                   for name, ratio in against.items() if name != "rtl"]
-        ratios.append(Ratio("analogue part of the rtl engine's time, refine on the heat plate", share, "at most 0.5"))
+                   for name, ratio in speeds.ratios.items()]
+        ratios.append(Ratio("analogue part of the rtl engine's time, refine on the heat plate", speeds.analogue,
+                            "at most 0.5"))
     table = Table("what", "ratio", "goal", title=f"Ratios of times, {config.name}", title_justify="left")
     for line in ratios:
         table.add_row(line.name, f"{line.ratio:.3g}", line.goal)
     console.print(table)
+    console.print(f"the rtl engine simulated {speeds.clocks_per_s:,.0f} clocks a second on this machine, refine on the "
+                  "heat plate")
     return ratios

@@ -40,19 +40,18 @@ class Mutant:
 
 MUTANTS = [
     Mutant("threshold_in_the_middle", {"tie"}, [(
-        "$bitstoreal(ratio)*full_scale_V", "($bitstoreal(ratio) + TIE_LSB/real'(LEVELS_ADC/2))*full_scale_V")],
+        "v - ratio*full_scale_V", "v - (ratio + TIE_LSB/real'(LEVELS_ADC/2))*full_scale_V")],
         engines=ENGINES),
     Mutant("runaway_settles_at_zero", {"runaway", "nan-reads-top"}, [(
         "else if (runaway) v = $bitstoreal(NOT_A_NUMBER);", "else if (runaway) v = 0.0;")]),
     Mutant("nan_reads_bottom", {"nan-reads-top"}, [
-        ("assign above[a] = !(", "assign above[a] = ("), ("int'(place)) < 0.0);", "int'(place)) >= 0.0);")],
+        ("above[a] = !(", "above[a] = ("), ("int'(place)) < 0.0);", "int'(place)) >= 0.0);")],
         engines=ENGINES),
     Mutant("planes_swapped_at_the_lines", {"planes"}, [("{plane, position(row)}", "{!plane, position(row)}")]),
     Mutant("planes_swapped_in_the_loop", {"planes"}, [
         ("= g_plus - rail_gain[j]*g_minus;", "= rail_gain[j]*g_minus - g_plus;")], engines=ENGINES),
-    Mutant("late_comparator", {"comparator-timing"}, [(
-        "assign above[a] = !(", "reg late = 1'b0;\n        assign above[a] = late;\n"
-                                "        always @(posedge clk) late <= !(")], engines=ENGINES),
+    Mutant("late_comparator", {"comparator-timing"}, [
+        ("always @(trial or mux or samples) compare;", "always @(posedge clk) compare;")], engines=ENGINES),
     Mutant("mux_counts_converters", {"mux-order"}, [
         ("a*STEPS + (STEPS == 1 ? 0 : int'(mux))", "a + (STEPS == 1 ? 0 : int'(mux)*ADCS)")], engines=ENGINES),
     Mutant("autozero_ignored", {"autozero"}, [

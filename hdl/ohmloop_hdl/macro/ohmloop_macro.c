@@ -374,12 +374,12 @@ int ohmloop_build_tables(void *held, int diagonal, double gf, double w, double n
     }
 }
 
-/* Static equation: (A + L/A0) V = -b + L Vos, or V (gf + L/A0) = -A u + L Vos. */
-void ohmloop_solve_point(void *held, const svOpenArrayHandle u, const svOpenArrayHandle vos, const svOpenArrayHandle v)
+/* Static equation: (A + L/A0) V = -b + L Vos, or V (gf + L/A0) = -A u + L Vos; into what ohmloop_held_V reads. */
+void ohmloop_solve_point(void *held, const svOpenArrayHandle u, const svOpenArrayHandle vos)
 {
     Loop *loop = (Loop *)held;
     const double *drive_V = reals(u), *offset_V = reals(vos);
-    double *V = reals(v);
+    double *V = loop->held_V;
     const int n = loop->n, stride = loop->stride;
     double *total = loop->z;
     if (loop->diagonal) {
@@ -402,7 +402,7 @@ void ohmloop_solve_point(void *held, const svOpenArrayHandle u, const svOpenArra
     }
 }
 
-/* Takes (e, V) over any number of clocks in one go, low bits first. */
+/* Takes (e, V) over any number of clocks in one go, low bits first, into what ohmloop_held_e and _V read. */
 void ohmloop_advance(void *held, int clocks, const svOpenArrayHandle e, const svOpenArrayHandle v)
 {
     Loop *loop = (Loop *)held;
@@ -413,9 +413,11 @@ void ohmloop_advance(void *held, int clocks, const svOpenArrayHandle e, const sv
         need_table(loop, power);
         step(loop, loop->s1[power], loop->s2[power]);
     }
-    memcpy(reals(e), loop->held_e, bytes);
-    memcpy(reals(v), loop->held_V, bytes);
 }
+
+double ohmloop_held_e(void *held, int i) { return ((const Loop *)held)->held_e[i]; }
+
+double ohmloop_held_V(void *held, int i) { return ((const Loop *)held)->held_V[i]; }
 
 #ifdef __cplusplus
 }

@@ -41,7 +41,7 @@ module ohmloop_macro #(
     input  wire                                            sample,
     input  wire [(N == ADCS ? 1 : $clog2(N/ADCS))-1:0]     mux,
     input  wire [ADCS*ADC_BITS-1:0]                        trial,
-    output wire [ADCS-1:0]                                 above,
+    output reg  [ADCS-1:0]                                 above,
     output reg  [N-1:0]                                    clipped
 );
     localparam int NN = N*N;
@@ -116,6 +116,7 @@ module ohmloop_macro #(
         clipped = '0;
         for (int r = 0; r < 2*N; r = r + 1) cells[r] = '0;
         for (int r = 0; r < 2*N; r = r + 1) store_row(r, '0);
+        compare;
     end
 
     task automatic load_parameters;
@@ -293,9 +294,12 @@ module ohmloop_macro #(
     import "DPI-C" function int ohmloop_build_tables(
         input chandle held, input int is_diagonal, input real feedback_g, input real amplifier, input real summing);
     import "DPI-C" function void ohmloop_solve_point(
-        input chandle held, input real u [], input real vos [], output real v []);
+        input chandle held, input real u [], input real vos []);
     import "DPI-C" function void ohmloop_advance(
-        input chandle held, input int clocks, inout real e [], inout real v []);
+        input chandle held, input int clocks, input real e [], input real v []);
+    // Results one by one: those of an array argument would stand in a local, which is cleared at every clock.
+    import "DPI-C" function real ohmloop_held_e(input chandle held, input int i);
+    import "DPI-C" function real ohmloop_held_V(input chandle held, input int i);
 
     chandle loop;                                            // its factors and tables
 
@@ -311,11 +315,16 @@ module ohmloop_macro #(
     endtask
 
     task automatic solve_point;
-        ohmloop_solve_point(loop, drive_V, offset_V, dc_V);
+        ohmloop_solve_point(loop, drive_V, offset_V);
+        for (int i = 0; i < N; i = i + 1) dc_V[i] = ohmloop_held_V(loop, i);
     endtask
 
     task automatic advance;
         ohmloop_advance(loop, pending, dev_e, dev_V);
+        for (int i = 0; i < N; i = i + 1) begin
+            dev_e[i] = ohmloop_held_e(loop, i);
+            dev_V[i] = ohmloop_held_V(loop, i);
+        end
     endtask
 
 `else
@@ -745,7 +754,7 @@ module ohmloop_macro #(
             if (!frozen) clipped <= flags;
             if (flags != '0) frozen = 1'b1;
             held_bits <= next_held;
-            samples = samples + 64'd1;
+            samples <= samples + 64'd1;
         end
     endtask
 
@@ -781,15 +790,24 @@ module ohmloop_macro #(
             : gaussian(number == 64'd0 ? 64'd0 : number - 64'd1, N + i*LEVELS_ADC + place)*comparator_noise_V;
     endfunction
 
-    for (genvar a = 0; a < ADCS; a = a + 1) begin : adc
-        wire [31:0] output_index = a*STEPS + (STEPS == 1 ? 0 : int'(mux));
-        wire [63:0] held = held_bits[output_index*64 +: 64];
-        wire [ADC_BITS-1:0] place = trial[a*ADC_BITS +: ADC_BITS] ^ {1'b1, {(ADC_BITS - 1){1'b0}}};
-        wire [63:0] ratio = adc_ratio[(adc_rows == 1 ? 0 : a*LEVELS_ADC) + int'(place)];
-        // not below, so that not a number reads the top code
-        assign above[a] = !($bitstoreal(held) - $bitstoreal(ratio)*full_scale_V
-                            + decision_V(samples, output_index, int'(place)) < 0.0);
-    end
+    // At an event, not continuously: while a loop merely settles nothing is compared.
+    always @(trial or mux or samples) compare;
+
+    task automatic compare;
+        integer i;
+        reg [ADC_BITS-1:0] place;                            // of the code in its table: the sign bit turned
+        real v, ratio;
+        begin
+            for (int a = 0; a < ADCS; a = a + 1) begin
+                i = a*STEPS + (STEPS == 1 ? 0 : int'(mux));
+                place = trial[a*ADC_BITS +: ADC_BITS] ^ {1'b1, {(ADC_BITS - 1){1'b0}}};
+                v = $bitstoreal(held_bits[i*64 +: 64]);
+                ratio = $bitstoreal(adc_ratio[(adc_rows == 1 ? 0 : a*LEVELS_ADC) + int'(place)]);
+                // not below, so that not a number reads the top code
+                above[a] = !(v - ratio*full_scale_V + decision_V(samples, i, int'(place)) < 0.0);
+            end
+        end
+    endtask
 
     // ------------------------------------------------------------------------------------------ the clock
 
