@@ -26,8 +26,8 @@ Out = Annotated[Path, typer.Option(help="Folder for the results; made if missing
 def solve(
     matrix: Annotated[Path, typer.Argument(help="Matrix file (.mtx .npy .npz .csv), real or complex, any shape.",
                                            metavar="FILE", show_default=False)],
-    rhs: Annotated[Path | None, typer.Option(help="Right-hand side file; A 1 when left out, so that x is all ones.",
-                                             metavar="FILE")] = None,
+    rhs: Annotated[Path | None, typer.Option(help="Right-hand side file; A x with a random x when left out, so that "
+                                                  "the error is known.", metavar="FILE")] = None,
     config: Config = "chip64",
     engine: Annotated[str, typer.Option(help="model: golden machine and numpy; rtl: the generated Verilog at full "
                                              "speed; icarus, verilator: the same in a simulator.")] = "model",

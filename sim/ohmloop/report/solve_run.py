@@ -29,6 +29,9 @@ from ohmloop.solvers.problem import checked_matrix
 from ohmloop.solvers.solve import Solution, solve
 from ohmloop_hdl.config import ChipConfig
 
+SEED = 1
+"""Of the x that is solved for where no right-hand side is given."""
+
 DIGITAL_BITS = 32
 """Width of the digital machine that a solution to many digits is compared with."""
 
@@ -136,12 +139,13 @@ def _solve(console: Console, config: ChipConfig, request: Request, matrix: np.nd
 
 
 def _right_hand_side(matrix: np.ndarray, request: Request) -> tuple[np.ndarray, np.ndarray | None]:
-    """b, and x where it is known: without a file b is A 1."""
+    """b, and x where it is known: without a file b is A x with x drawn from :data:`SEED`."""
     if request.rhs is not None:
         return readers.read_vector(request.rhs, complex_allowed=True), None
-    ones = np.ones(matrix.shape[1])
+    # Not all ones: on a symmetric grid these have no share in half of the eigenvectors, and any iteration is quick.
+    x = np.random.default_rng(SEED).standard_normal(matrix.shape[1])
     # Fewer equations than unknowns, or a ridge: the answer is another one.
-    return matrix @ ones, ones if matrix.shape[0] >= matrix.shape[1] and not request.ridge else None
+    return matrix @ x, x if matrix.shape[0] >= matrix.shape[1] and not request.ridge else None
 
 
 @contextmanager
