@@ -18,8 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+from scipy.optimize import linear_sum_assignment
 
 from ohmloop.errors import InputError
 from ohmloop.plan.loop import Loop
@@ -115,10 +114,9 @@ def matched_rows(matrix: np.ndarray) -> np.ndarray:
     size = np.abs(matrix)
     held = size > 0.0
     logs = np.log(size, where=held, out=np.zeros_like(size))
-    # Weights must not be zero, which the sparse graph would take for no edge; a constant changes no assignment.
-    weights = np.where(held, logs.max(initial=0.0) - logs + 1.0, 0.0)
     try:
-        rows, columns = min_weight_full_bipartite_matching(csr_array(weights))
+        # Not min_weight_full_bipartite_matching, which does not end on some weights that are not whole numbers.
+        rows, columns = linear_sum_assignment(np.where(held, -logs, np.inf))
     except ValueError:
         raise InputError("matrix: structurally singular, no choice of rows puts a number on every place of the "
                          "diagonal") from None
