@@ -8,7 +8,6 @@ on the machine only adds. Both must give the same codes.
 import argparse
 import json
 import math
-import os
 import subprocess
 import tempfile
 from dataclasses import asdict, dataclass, replace
@@ -66,7 +65,6 @@ def systems(config: ChipConfig) -> dict[str, System]:
 class Timed:
     """One body."""
 
-    build_s: float
     tables_s: float
     """Factors and tables of a system, operating point included."""
 
@@ -78,8 +76,8 @@ class Timed:
     """What was converted, for comparison."""
 
 
-def build(config: ChipConfig, dpi: bool, folder: Path) -> float:
-    """Verilate the macro under its clock with one of the arithmetics; returns the processor time, s."""
+def build(config: ChipConfig, dpi: bool, folder: Path) -> None:
+    """Verilate the macro under its clock with one of the arithmetics."""
     macro = macro_build(dpi)
     command = [
         str(find("verilator").path), "--cc", "--exe", "--build", "-Wall", "-O3", "--unroll-count", "1",
@@ -88,12 +86,9 @@ def build(config: ChipConfig, dpi: bool, folder: Path) -> float:
         *(f"-D{name}" for name in macro.defines),
         *(f"-G{name}={value}" for name, value in macro_parameters(config).items()),
         *(str(MACRO / name) for name in macro.sources), str(HERE / f"{TOP}.sv"), str(HERE / f"{TOP}.cpp")]
-    before = os.times()
     done = subprocess.run(command, env=run_environment(), capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(done.stdout + done.stderr)
-    after = os.times()
-    return after.children_user - before.children_user
 
 
 def run(program: Path, die_file: Path, rows: Path, bandwidth: int, settle: int,
@@ -113,7 +108,8 @@ def measure(config: ChipConfig, repeats: int, rounds: int) -> tuple[dict[str, Ti
     found: dict[tuple[str, str], list[tuple[float, float, int, str]]] = {}
     with tempfile.TemporaryDirectory(prefix="ohmloop-") as place:
         folder = Path(place)
-        built = {body: build(config, dpi, folder / body) for body, dpi in BODIES.items()}
+        for body, dpi in BODIES.items():
+            build(config, dpi, folder / body)
         for name, system in systems(config).items():
             die = Die.sample(config, system.params)
             plan = plan_system(system.matrix, config, system.params)
@@ -128,11 +124,10 @@ def measure(config: ChipConfig, repeats: int, rounds: int) -> tuple[dict[str, Ti
             spice_s[name] = best_time(partial(in_ngspice, die, planes, plan.bandwidth, clocks), 3)
     first = next(iter(spice_s))
     return {body: Timed(
-        build_s,
         min(tables_s for tables_s, *_ in found[first, body]),
         {name: min(solve_s for _, solve_s, *_ in found[name, body]) for name in spice_s},
         {name: found[name, body][0][2] for name in spice_s},
-        {name: found[name, body][0][3] for name in spice_s}) for body, build_s in built.items()}, spice_s
+        {name: found[name, body][0][3] for name in spice_s}) for body in BODIES}, spice_s
 
 
 def in_ngspice(die: Die, planes: np.ndarray, bandwidth: int, clocks: int) -> None:
@@ -164,8 +159,6 @@ def main():
         beside = (f"{spice_s[task] * 1e3:.0f}", f"{spice_s[task] / c_s:.0f}") if task in spice_s else ()
         label = f"solve, {task}, {in_c.clocks[task]} clocks" if task in spice_s else task
         table.add_row(label, f"{sv_s * 1e3:.3f}", f"{c_s * 1e3:.3f}", f"{sv_s / c_s:.1f}", *beside)
-    table.add_row("building it, processor time", f"{in_sv.build_s * 1e3:.0f}", f"{in_c.build_s * 1e3:.0f}",
-                  f"{in_sv.build_s / in_c.build_s:.1f}")
     Console().print(table)
     if options.json:
         found = {body: asdict(times) for body, times in timed.items()} | {"ngspice": spice_s}
