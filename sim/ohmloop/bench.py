@@ -5,7 +5,7 @@ is that of the best times.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -174,33 +174,46 @@ def _run(device: Device, job: Job, clocks: list[int]) -> None:
     clocks.append(device.run(job).status.cycles)
 
 
+def even_design() -> AnalogParams:
+    """Cells that match, without which no plan of a very slow loop is sure of its stability."""
+    return AnalogParams(mismatch_sigma=0.0)
+
+
+def slow_design(config: ChipConfig) -> AnalogParams:
+    """The same with amplifiers so slow that the plan of the 1-D Poisson matrix settles with :data:`SLOW_TAU`."""
+    even = even_design()
+    tau = plan_system(tridiagonal(config.size), config, even).slowest_time_constant_cycles
+    return replace(even, gbw_Hz=even.gbw_Hz * tau / SLOW_TAU)
+
+
+def measured(config: ChipConfig) -> Iterator[Ratio]:
+    """All ratios, one after the other."""
+    n = config.size
+    dense, plate = ensemble("wishart", n, 10), heat(n)
+    for name, matrix in (("dense", dense), ("heat plate", plate)):
+        yield Ratio(f"1000 chips, static, {name} / 1000 bare numpy solves", monte_carlo(config, matrix), "at most 3")
+    for name, matrix in (("heat plate", plate), ("dense", dense)):
+        for how, options in (("default tolerance", "method=trap"), ("as exact", TRAN_OPTIONS)):
+            yield Ratio(f"ngspice, {how} / numpy macro, one solve, {name}",
+                        against_ngspice(config, matrix, options), "")
+    for name, matrix, params, goal in (
+            ("dense", dense, even_design(), "at least 1000"), ("heat plate", plate, even_design(), ""),
+            (f"time constant {SLOW_TAU:g} clocks", tridiagonal(n), slow_design(config), "at least 50")):
+        yield Ratio(f"ngspice, default tolerance / rtl engine, one INV, {name}",
+                    rtl_against_ngspice(config, matrix, params), goal)
+    against = engines_against_rtl(config, plate)
+    share = against.pop("analogue")
+    for name, ratio in against.items():
+        if name != "rtl":
+            yield Ratio(f"engine {name} / engine rtl, refine on the heat plate", ratio, "")
+    yield Ratio("analogue part of the rtl engine's time, refine on the heat plate", share, "at most 0.5")
+
+
 def run_bench_table(config: ChipConfig) -> list[Ratio]:
     """Measure and print all ratios."""
     console = Console()
-    n = config.size
     with console.status("measuring"):
-        ratios = [
-            Ratio("1000 chips, static, dense / 1000 bare numpy solves", monte_carlo(config, ensemble("wishart", n, 10)),
-                  "at most 3"),
-            Ratio("1000 chips, static, heat plate / 1000 bare numpy solves", monte_carlo(config, heat(n)), "at most 3"),
-            *(Ratio(f"ngspice, {how} / numpy macro, one solve, {name}", against_ngspice(config, matrix, options), "")
-              for name, matrix in (("heat plate", heat(n)), ("dense", ensemble("wishart", n, 10)))
-              for how, options in (("default tolerance", "method=trap"), ("as exact", TRAN_OPTIONS))),
-        ]
-        # Cells that match, without which no plan of so slow a loop is sure of its stability.
-        even = AnalogParams(mismatch_sigma=0.0)
-        slow = replace(even, gbw_Hz=even.gbw_Hz / SLOW_TAU * plan_system(
-            tridiagonal(n), config, even).slowest_time_constant_cycles)
-        for name, matrix, params, goal in (
-                ("dense", ensemble("wishart", n, 10), even, "at least 1000"), ("heat plate", heat(n), even, ""),
-                (f"time constant {SLOW_TAU:g} clocks", tridiagonal(n), slow, "at least 50")):
-            ratios.append(Ratio(f"ngspice, default tolerance / rtl engine, one INV, {name}",
-                                rtl_against_ngspice(config, matrix, params), goal))
-        against = engines_against_rtl(config, heat(n))
-        share = against.pop("analogue")
-        ratios += [Ratio(f"engine {name} / engine rtl, refine on the heat plate", ratio, "")
-                   for name, ratio in against.items() if name != "rtl"]
-        ratios.append(Ratio("analogue part of the rtl engine's time, refine on the heat plate", share, "at most 0.5"))
+        ratios = list(measured(config))
     table = Table("what", "ratio", "goal", title=f"Ratios of times, {config.name}", title_justify="left")
     for line in ratios:
         table.add_row(line.name, f"{line.ratio:.3g}", line.goal)

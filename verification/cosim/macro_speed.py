@@ -10,7 +10,7 @@ import json
 import math
 import subprocess
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from ohmloop.analog.cells import Die, planes_of
 from ohmloop.analog.params import AnalogParams
 from ohmloop.analog.spice.batch import transient
 from ohmloop.analog.spice.netlist import Setting, circuit, outputs
-from ohmloop.bench import best_time
+from ohmloop.bench import SLOW_TAU, best_time, slow_design
 from ohmloop.engines.conformance.check import macro_parameters
 from ohmloop.engines.tools import find, run_environment
 from ohmloop.ensembles import ensemble, tridiagonal
@@ -35,8 +35,6 @@ HERE = Path(__file__).resolve().parent
 MACRO = HERE.parents[1] / "hdl/ohmloop_hdl/macro"
 TOP = "macro_speed"
 BODIES = {"SystemVerilog": False, "C": True}
-SLOW_TAU = 1000.0
-"""Time constant in clocks of the slow system."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +48,11 @@ class System:
 
 def systems(config: ChipConfig) -> dict[str, System]:
     """A dense system that has settled after 40 clocks, and one that needs 9 ln 2 time constants of 1,000 clocks."""
-    n, even = config.size, AnalogParams(mismatch_sigma=0.0)
-    slow = plan_system(tridiagonal(n), config, even).slowest_time_constant_cycles
+    n = config.size
     return {
         "dense": System(ensemble("diagdom", n, 10.0, 1), AnalogParams.reference(), 40),
-        # Cells that match, without which no plan of so slow a loop is sure of its stability.
         f"time constant {SLOW_TAU:g} clocks": System(
-            tridiagonal(n), replace(even, gbw_Hz=even.gbw_Hz * slow / SLOW_TAU),
+            tridiagonal(n), slow_design(config),
             round((config.adc_bits + 1) * math.log(2.0) * SLOW_TAU / 2)),
     }
 
