@@ -5,7 +5,7 @@ is that of the best times.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -132,12 +132,6 @@ def rtl_against_ngspice(config: ChipConfig, matrix: np.ndarray, params: AnalogPa
     return spice_s / min(times)
 
 
-def slowed(matrix: np.ndarray, config: ChipConfig, params: AnalogParams) -> AnalogParams:
-    """The same chip with amplifiers so slow that the loop of this matrix has a time constant of :data:`SLOW_TAU`."""
-    tau = plan_system(matrix, config, params).slowest_time_constant_cycles
-    return replace(params, gbw_Hz=params.gbw_Hz * tau / SLOW_TAU)
-
-
 def _waited(device: Device) -> float:
     """Seconds from the start of an INV to the interrupt."""
     table = device.driver.map
@@ -169,6 +163,12 @@ class EngineSpeeds:
     clocks_per_s: float
     """Clocks of ``refine`` that ``rtl`` simulates in a second, on this machine."""
 
+    def lines(self) -> list[Ratio]:
+        """As lines of the table."""
+        return [*(Ratio(f"engine {name} / engine rtl, refine on the heat plate", ratio, "")
+                  for name, ratio in self.ratios.items()),
+                Ratio("analogue part of the rtl engine's time, refine on the heat plate", self.analogue, "at most 0.5")]
+
 
 def engines_against_rtl(config: ChipConfig, matrix: np.ndarray) -> EngineSpeeds:
     """``refine`` on each engine that can run here, and ``digital`` on ``rtl``."""
@@ -196,32 +196,42 @@ def _run(device: Device, job: Job, clocks: list[int]) -> None:
     clocks.append(device.run(job).status.cycles)
 
 
+def even_design() -> AnalogParams:
+    """Cells that match, without which no plan of a very slow loop is sure of its stability."""
+    return AnalogParams(mismatch_sigma=0.0)
+
+
+def slow_design(matrix: np.ndarray, config: ChipConfig) -> AnalogParams:
+    """The same with amplifiers so slow that the loop of this matrix has a time constant of :data:`SLOW_TAU`."""
+    even = even_design()
+    tau = plan_system(matrix, config, even).slowest_time_constant_cycles
+    return replace(even, gbw_Hz=even.gbw_Hz * tau / SLOW_TAU)
+
+
+def measured(config: ChipConfig) -> Iterator[Ratio]:
+    """Ratios that circuit simulators and numpy have a part in, one after the other."""
+    n = config.size
+    dense, plate = ensemble("wishart", n, 10), heat(n)
+    for name, matrix in (("dense", dense), ("heat plate", plate)):
+        yield Ratio(f"1000 chips, static, {name} / 1000 bare numpy solves", monte_carlo(config, matrix), "at most 3")
+    for name, matrix in (("heat plate", plate), ("dense", dense)):
+        for how, options in (("default tolerance", "method=trap"), ("as exact", TRAN_OPTIONS)):
+            yield Ratio(f"ngspice, {how} / numpy macro, one solve, {name}",
+                        against_ngspice(config, matrix, options), "")
+    for name, matrix, params, goal in (
+            ("dense", dense, even_design(), "at least 1000"), ("heat plate", plate, even_design(), ""),
+            *((f"{name}, time constant {SLOW_TAU:g} clocks", matrix, slow_design(matrix, config), "at least 50")
+              for name, matrix in (("1-D Poisson", tridiagonal(n)), ("dense", dense)))):
+        yield Ratio(f"ngspice, default tolerance / rtl engine, one INV, {name}",
+                    rtl_against_ngspice(config, matrix, params), goal)
+
+
 def run_bench_table(config: ChipConfig) -> list[Ratio]:
     """Measure and print all ratios."""
     console = Console()
-    n = config.size
     with console.status("measuring"):
-        ratios = [
-            Ratio("1000 chips, static, dense / 1000 bare numpy solves", monte_carlo(config, ensemble("wishart", n, 10)),
-                  "at most 3"),
-            Ratio("1000 chips, static, heat plate / 1000 bare numpy solves", monte_carlo(config, heat(n)), "at most 3"),
-            *(Ratio(f"ngspice, {how} / numpy macro, one solve, {name}", against_ngspice(config, matrix, options), "")
-              for name, matrix in (("heat plate", heat(n)), ("dense", ensemble("wishart", n, 10)))
-              for how, options in (("default tolerance", "method=trap"), ("as exact", TRAN_OPTIONS))),
-        ]
-        # Cells that match, without which no plan of so slow a loop is sure of its stability.
-        even, dense = AnalogParams(mismatch_sigma=0.0), ensemble("wishart", n, 10)
-        for name, matrix, params, goal in (
-                ("dense", dense, even, "at least 1000"), ("heat plate", heat(n), even, ""),
-                *((f"{name}, time constant {SLOW_TAU:g} clocks", matrix, slowed(matrix, config, even), "at least 50")
-                  for name, matrix in (("1-D Poisson", tridiagonal(n)), ("dense", dense)))):
-            ratios.append(Ratio(f"ngspice, default tolerance / rtl engine, one INV, {name}",
-                                rtl_against_ngspice(config, matrix, params), goal))
-        speeds = engines_against_rtl(config, heat(n))
-        ratios += [Ratio(f"engine {name} / engine rtl, refine on the heat plate", ratio, "")
-                   for name, ratio in speeds.ratios.items()]
-        ratios.append(Ratio("analogue part of the rtl engine's time, refine on the heat plate", speeds.analogue,
-                            "at most 0.5"))
+        speeds = engines_against_rtl(config, heat(config.size))
+        ratios = [*measured(config), *speeds.lines()]
     table = Table("what", "ratio", "goal", title=f"Ratios of times, {config.name}", title_justify="left")
     for line in ratios:
         table.add_row(line.name, f"{line.ratio:.3g}", line.goal)

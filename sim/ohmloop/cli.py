@@ -144,7 +144,7 @@ def macro_check(
 def budget(
     out: Out = Path("build/budget"),
     systems: Annotated[int, typer.Option(help="Systems a family.", min=1)] = 10,
-    size: Annotated[int, typer.Option(help="Size of the systems, a power of two.", min=4)] = 64,
+    size: Annotated[int, typer.Option(help="Size of the systems, a power of two.", min=16)] = 64,
     cond: Annotated[float, typer.Option(help="Their condition number, where the family takes one.")] = 30.0,
     seed: Annotated[int, typer.Option(help="Seed of systems and chips.", min=0)] = 1,
     json: Annotated[Path | None, typer.Option(help="Also write the table as effect, family, error.",

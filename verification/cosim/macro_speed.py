@@ -8,7 +8,6 @@ on the machine only adds. Both must give the same codes.
 import argparse
 import json
 import math
-import os
 import subprocess
 import tempfile
 from dataclasses import asdict, dataclass
@@ -24,7 +23,7 @@ from ohmloop.analog.cells import Die, planes_of
 from ohmloop.analog.params import AnalogParams
 from ohmloop.analog.spice.batch import transient
 from ohmloop.analog.spice.netlist import Setting, circuit, outputs
-from ohmloop.bench import SLOW_TAU, best_time, slowed
+from ohmloop.bench import SLOW_TAU, best_time, slow_design
 from ohmloop.engines.conformance.check import macro_parameters
 from ohmloop.engines.tools import find, run_environment
 from ohmloop.ensembles import ensemble, tridiagonal
@@ -49,11 +48,10 @@ class System:
 
 def systems(config: ChipConfig) -> dict[str, System]:
     """A dense system that has settled after 40 clocks, and two that need 9 ln 2 time constants of 1,000 clocks."""
-    n, even = config.size, AnalogParams(mismatch_sigma=0.0)
-    dense, settle = ensemble("diagdom", n, 10.0, 1), round((config.adc_bits + 1) * math.log(2.0) * SLOW_TAU / 2)
-    # Cells that match, without which no plan of so slow a loop is sure of its stability.
+    n, settle = config.size, round((config.adc_bits + 1) * math.log(2.0) * SLOW_TAU / 2)
+    dense = ensemble("diagdom", n, 10.0, 1)
     return {"dense": System(dense, AnalogParams.reference(), 40)} | {
-        f"{name}, time constant {SLOW_TAU:g} clocks": System(matrix, slowed(matrix, config, even), settle)
+        f"{name}, time constant {SLOW_TAU:g} clocks": System(matrix, slow_design(matrix, config), settle)
         for name, matrix in (("1-D Poisson", tridiagonal(n)), ("dense", dense))}
 
 
@@ -61,7 +59,6 @@ def systems(config: ChipConfig) -> dict[str, System]:
 class Timed:
     """One body."""
 
-    build_s: float
     tables_s: float
     """Factors and tables of a system, operating point included."""
 
@@ -73,8 +70,8 @@ class Timed:
     """What was converted, for comparison."""
 
 
-def build(config: ChipConfig, dpi: bool, folder: Path) -> float:
-    """Verilate the macro under its clock with one of the arithmetics; returns the processor time, s."""
+def build(config: ChipConfig, dpi: bool, folder: Path) -> None:
+    """Verilate the macro under its clock with one of the arithmetics."""
     macro = macro_build(dpi)
     command = [
         str(find("verilator").path), "--cc", "--exe", "--build", "-Wall", "-O3", "--unroll-count", "1",
@@ -83,12 +80,9 @@ def build(config: ChipConfig, dpi: bool, folder: Path) -> float:
         *(f"-D{name}" for name in macro.defines),
         *(f"-G{name}={value}" for name, value in macro_parameters(config).items()),
         *(str(MACRO / name) for name in macro.sources), str(HERE / f"{TOP}.sv"), str(HERE / f"{TOP}.cpp")]
-    before = os.times()
     done = subprocess.run(command, env=run_environment(), capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(done.stdout + done.stderr)
-    after = os.times()
-    return after.children_user - before.children_user
 
 
 def run(program: Path, die_file: Path, rows: Path, bandwidth: int, settle: int,
@@ -108,7 +102,8 @@ def measure(config: ChipConfig, repeats: int, rounds: int) -> tuple[dict[str, Ti
     found: dict[tuple[str, str], list[tuple[float, float, int, str]]] = {}
     with tempfile.TemporaryDirectory(prefix="ohmloop-") as place:
         folder = Path(place)
-        built = {body: build(config, dpi, folder / body) for body, dpi in BODIES.items()}
+        for body, dpi in BODIES.items():
+            build(config, dpi, folder / body)
         for name, system in systems(config).items():
             die = Die.sample(config, system.params)
             plan = plan_system(system.matrix, config, system.params)
@@ -123,11 +118,10 @@ def measure(config: ChipConfig, repeats: int, rounds: int) -> tuple[dict[str, Ti
             spice_s[name] = best_time(partial(in_ngspice, die, planes, plan.bandwidth, clocks), 3)
     first = next(iter(spice_s))
     return {body: Timed(
-        build_s,
         min(tables_s for tables_s, *_ in found[first, body]),
         {name: min(solve_s for _, solve_s, *_ in found[name, body]) for name in spice_s},
         {name: found[name, body][0][2] for name in spice_s},
-        {name: found[name, body][0][3] for name in spice_s}) for body, build_s in built.items()}, spice_s
+        {name: found[name, body][0][3] for name in spice_s}) for body in BODIES}, spice_s
 
 
 def in_ngspice(die: Die, planes: np.ndarray, bandwidth: int, clocks: int) -> None:
@@ -159,8 +153,6 @@ def main():
         beside = (f"{spice_s[task] * 1e3:.0f}", f"{spice_s[task] / c_s:.0f}") if task in spice_s else ()
         label = f"solve, {task}, {in_c.clocks[task]} clocks" if task in spice_s else task
         table.add_row(label, f"{sv_s * 1e3:.3f}", f"{c_s * 1e3:.3f}", f"{sv_s / c_s:.1f}", *beside)
-    table.add_row("building it, processor time", f"{in_sv.build_s * 1e3:.0f}", f"{in_c.build_s * 1e3:.0f}",
-                  f"{in_sv.build_s / in_c.build_s:.1f}")
     Console().print(table)
     if options.json:
         found = {body: asdict(times) for body, times in timed.items()} | {"ngspice": spice_s}

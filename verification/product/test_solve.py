@@ -109,7 +109,15 @@ def test_complex_and_rectangular_systems(tmp_path: Path):
                         tmp_path / "x.csv", cwd=tmp_path)
     x = np.loadtxt(tmp_path / "x.csv", delimiter=",")
     assert np.allclose(x, np.linalg.lstsq(tall, y)[0], rtol=1e-7)
-    assert "normal equations" in shown
+    assert "normal equations" in shown and run["residual_of"] == "normal equations"
+    wide = tall[:4]
+    np.savez(tmp_path / "wide.npz", A=wide)
+    np.save(tmp_path / "y.npy", y[:4])
+    run, shown = solved(tmp_path / "wide.npz", "--rhs", tmp_path / "y.npy", "--config", "lab", "--answer",
+                        tmp_path / "x.npy", cwd=tmp_path)
+    left = np.linalg.norm(y[:4] - wide @ np.load(tmp_path / "x.npy")) / np.linalg.norm(y[:4])
+    assert run["residual_of"] == "A x = b" and run["relative_residual"] == pytest.approx(left, abs=1e-13)
+    assert "normal equations" not in shown
 
 
 def test_a_tolerance_out_of_reach_is_not_solved(tmp_path: Path, system):
@@ -118,6 +126,7 @@ def test_a_tolerance_out_of_reach_is_not_solved(tmp_path: Path, system):
     assert done.returncode == 3
     run = json.loads((tmp_path / "run.json").read_text())
     assert run["status"] == "not solved" and 1e-10 < run["relative_residual"] < 1
+    assert run["history"][0] == 1.0 and len(run["history"]) - 1 == run["iterations"]
     assert run["iterations"] == run["analogue_solves"] == 2 and run["clock_cycles"] > 500
     assert "best relative residual" in done.stderr and done.stderr.count("\n") == 1
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from systemrdl.compiler import RDLCompiler
 from systemrdl.node import AddrmapNode, FieldNode, MemNode, RegNode
+from systemrdl.rdltypes.builtin_enums import OnWriteType
 
 from ohmloop_hdl.config import ChipConfig
 from ohmloop_hdl.fixed import SCALARS, VECTORS
@@ -39,7 +40,8 @@ class Window:
 
 @dataclass(frozen=True)
 class Field:
-    """A register field: byte address of its register, its bits, and its reset value (0 where hardware drives it)."""
+    """A register field: byte address of its register, its bits, and its reset value (0 where hardware drives it);
+    whether software reads and writes it, whether it stores what is written, and what a write does (None: replaces)."""
 
     register: str
     name: str
@@ -47,6 +49,10 @@ class Field:
     low: int
     width: int
     reset: int
+    readable: bool
+    writable: bool
+    stored: bool
+    onwrite: OnWriteType | None
 
     @property
     def mask(self) -> int:
@@ -100,14 +106,20 @@ def address_map(config: ChipConfig) -> AddressMap:
         if isinstance(node, RegNode):
             registers[node.inst_name] = node.absolute_address
             for field in node.fields():
-                fields[f"{node.inst_name}.{field.inst_name}"] = Field(
+                fields[field_key(field)] = Field(
                     node.inst_name, field.inst_name, node.absolute_address, field.low, field.width,
-                    reset_value(field))
+                    reset_value(field), field.is_sw_readable, field.is_sw_writable, field.implements_storage,
+                    field.get_property("onwrite"))
         elif isinstance(node, MemNode):
             windows[node.inst_name] = Window(
                 node.inst_name, node.absolute_address, node.get_property("mementries"), node.is_sw_writable,
                 bool(node.get_property("secret")))
     return AddressMap(registers, fields, windows)
+
+
+def field_key(field: FieldNode) -> str:
+    """The name of a field among those of all registers: ``REGISTER.field``."""
+    return f"{field.parent.inst_name}.{field.inst_name}"
 
 
 def reset_value(field: FieldNode) -> int:

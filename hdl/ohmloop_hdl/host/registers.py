@@ -8,7 +8,7 @@ from systemrdl.rdltypes.builtin_enums import OnWriteType
 
 from ohmloop_hdl.config import ChipConfig
 from ohmloop_hdl.host.bus import RegisterBus
-from ohmloop_hdl.host.map import elaborate_rdl, reset_value
+from ohmloop_hdl.host.map import elaborate_rdl, field_key, reset_value
 
 
 class RegisterBank(wiring.Component):
@@ -53,7 +53,7 @@ class RegisterBank(wiring.Component):
                 self._declare(field)
 
     def _declare(self, field: FieldNode):
-        key, shape = _key(field), field.width
+        key, shape = field_key(field), field.width
         name = key.replace(".", "_").lower()
         if field.implements_storage:
             self.value[key] = Signal(shape, name=name, init=reset_value(field))
@@ -88,13 +88,13 @@ class RegisterBank(wiring.Component):
         return m
 
     def _read_value(self, field: FieldNode):
-        key = _key(field)
+        key = field_key(field)
         if key in self.value:
             return self.value[key]
         return self.drive[key] if key in self.drive else reset_value(field)
 
     def _storage(self, m: Module, field: FieldNode, write):
-        key = _key(field)
+        key = field_key(field)
         if key not in self.value:
             return
         value = self.value[key]
@@ -120,7 +120,3 @@ class RegisterBank(wiring.Component):
                 m.d.sync += value.eq(
                     Mux(write, value & ~written, value) | self.drive[key]
                     if field.is_sw_writable else self.drive[key])
-
-
-def _key(field: FieldNode) -> str:
-    return f"{field.parent.inst_name}.{field.inst_name}"

@@ -10,7 +10,6 @@ from collections import Counter
 from types import TracebackType
 
 import numpy as np
-from systemrdl.node import FieldNode, RegNode
 from systemrdl.rdltypes.builtin_enums import OnWriteType
 
 from ohmloop.analog.body import MacroBody
@@ -36,7 +35,7 @@ from ohmloop.golden.settings import SETTING_FIELDS, Settings
 from ohmloop.golden.state import Beat
 from ohmloop.golden.windows import read_window, write_window
 from ohmloop_hdl.events import Event
-from ohmloop_hdl.host.map import Window, address_map, elaborate_rdl, reset_value
+from ohmloop_hdl.host.map import Field, Window, address_map
 
 WORD = 4
 """Bytes in a word."""
@@ -61,10 +60,10 @@ class ModelEngine:
         self.clocks = 0
         """Clocks of all runs."""
         self._map = address_map(self.config)
-        self._registers = {node.absolute_address: node for node in elaborate_rdl(self.config).children()
-                           if isinstance(node, RegNode)}
-        self._stored = {_key(field): reset_value(field) for node in self._registers.values() for field in node.fields()
-                        if field.implements_storage}
+        self._registers: dict[int, dict[str, Field]] = {address: {} for address in self._map.registers.values()}
+        for key, field in self._map.fields.items():
+            self._registers[field.address][key] = field
+        self._stored = {key: field.reset for key, field in self._map.fields.items() if field.stored}
         self._stored["INTR_STATE.wiped"] = 1
         self._events = Counter(machine.wiped.events)
         self._waiting: int | None = None
@@ -148,11 +147,9 @@ class ModelEngine:
 
     def _register(self, address: int, shown: dict[str, int]) -> int:
         word = 0
-        for field in self._registers[address].fields():
-            if field.is_sw_readable:
-                key = _key(field)
-                value = self._stored.get(key, shown.get(key, reset_value(field)))
-                word |= (value & (1 << field.width) - 1) << field.low
+        for key, field in self._registers[address].items():
+            if field.readable:
+                word |= self._stored.get(key, shown.get(key, field.reset)) << field.low & field.mask
         return word
 
     def _driven(self) -> dict[str, int]:
@@ -169,25 +166,20 @@ class ModelEngine:
 
     def _write_register(self, address: int, word: int) -> bool:
         """Whether the register takes a write, which is done then."""
-        register = self._registers.get(address)
-        if register is None or not any(field.is_sw_writable for field in register.fields()):
+        fields = {key: field for key, field in self._registers.get(address, {}).items() if field.writable}
+        if not fields:
             return False
-        given = {field.inst_name: word >> field.low & (1 << field.width) - 1 for field in register.fields()
-                 if field.is_sw_writable}
-        if register.inst_name == "CONTROL":
+        given = {field.name: (word & field.mask) >> field.low for field in fields.values()}
+        if address == self._map.registers["CONTROL"]:
             self._control(given)
-        elif register.inst_name == "INTR_TEST":
+        elif address == self._map.registers["INTR_TEST"]:
             for name, value in given.items():
                 self._stored[f"INTR_STATE.{name}"] |= value
         else:
-            for field in register.fields():
-                if not field.is_sw_writable:
-                    continue
-                key, value = _key(field), given[field.inst_name]
-                rule = field.get_property("onwrite")
-                old = self._stored[key]
-                self._stored[key] = old & ~value if rule == OnWriteType.woclr else \
-                    old | value if rule == OnWriteType.woset else value
+            for key, field in fields.items():
+                old, value = self._stored[key], given[field.name]
+                self._stored[key] = old & ~value if field.onwrite == OnWriteType.woclr else \
+                    old | value if field.onwrite == OnWriteType.woset else value
         return True
 
     def _control(self, given: dict[str, int]) -> None:
@@ -240,7 +232,3 @@ class ModelEngine:
         words = [word for word, _ in sink[:ends[0] + 1]]
         del sink[:ends[0] + 1]
         return words
-
-
-def _key(field: FieldNode) -> str:
-    return f"{field.parent.inst_name}.{field.inst_name}"

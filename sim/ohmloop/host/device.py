@@ -1,7 +1,6 @@
 """A chip to work with: an engine, the driver, and what of a system is in the chip now."""
 
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from ohmloop.host.driver import Driver, Status
 from ohmloop.host.job import RESULT, SOURCE, Job, Outcome, job_script
 from ohmloop.host.system import answer, iterative_job, settings_of
 from ohmloop.plan.planner import plan_preconditioner
-from ohmloop.plan.scaling import Plan, scale_rhs, unscale
+from ohmloop.plan.scaling import Plan, check_magnitude, scale_rhs, unscale
 from ohmloop_hdl.config import ChipConfig, config_named
 from ohmloop_hdl.events import Event
 from ohmloop_hdl.sequencer.traps import TrapCause
@@ -110,7 +109,8 @@ class Device:
         Folder for builds of simulators.
 
     ``counters`` says what was asked of it. Errors: ``ConfigError`` and :class:`InputError` for names that are none,
-    ``ToolMissing`` for an engine that is not installed, :class:`TrapError` when the chip traps.
+    ``ParamsError`` for a seed that is none, ``ToolMissing`` for an engine that is not installed, :class:`TrapError`
+    when the chip traps.
 
     Worked example::
 
@@ -228,19 +228,15 @@ class Device:
         self._left_beats += sum(map(len, job.objects)) - taken
         return outcome
 
-    def corrections(self, matrix: np.ndarray, plan: Plan, b: np.ndarray, program: str = "gcr",
-                    start: np.ndarray | None = None, limit: int = LIMIT) -> Iterator[Correction]:
-        """Answers x (n,) of A x = b that get better: each is the last and what a run of ``program``, one of
-        :data:`PROGRAMS`, at most ``limit`` iterations, makes of its residual in float64."""
-        x = np.zeros(plan.n) if start is None else start
-        residual = b - matrix @ x
-        while True:
-            rhs = scale_rhs(residual, self.config)
-            outcome = self.run(iterative_job(program, plan, matrix, rhs, self.config, limit=limit))
-            found = answer(plan, rhs, outcome)
-            x = x + found.x
-            residual = b - matrix @ x
-            yield Correction(x, float(np.linalg.norm(residual)), found.iterations, outcome.status)
+    def correction(self, matrix: np.ndarray, plan: Plan, b: np.ndarray, x: np.ndarray, program: str,
+                   limit: int = LIMIT) -> Correction:
+        """What a run of ``program``, one of :data:`PROGRAMS`, at most ``limit`` iterations, makes of an answer x (n,)
+        of A x = b: x and what solves for its residual in float64."""
+        rhs = scale_rhs(b - matrix @ x, self.config)
+        outcome = self.run(iterative_job(program, plan, matrix, rhs, self.config, limit=limit))
+        found = answer(plan, rhs, outcome)
+        x = x + found.x
+        return Correction(x, float(np.linalg.norm(b - matrix @ x)), found.iterations, outcome.status)
 
     def solve(self, b: np.ndarray, tol: float = 1e-10, program: str = "gcr") -> np.ndarray:
         """x (n,) with ||b - A x|| <= ``tol`` ||b|| for the matrix that :meth:`program` was given.
@@ -255,19 +251,22 @@ class Device:
         if not 0.0 < tol < 1.0:
             raise InputError(f"tol: must be above 0 and below 1, not {tol}")
         b = _real("right-hand side", b, (self.plan.n,))
-        size = left = float(np.linalg.norm(b))
-        if size == 0.0:
+        check_magnitude(b, "right-hand side")
+        if not b.any():
             return np.zeros(self.plan.n)
-        for found in self.corrections(self._matrix, self.plan, b, program):
-            if found.residual <= tol * size:
-                return found.x
-            if not found.residual < SLOWEST * left:
+        # What is left of a small one would be too small to be scaled.
+        peak = float(np.abs(b).max())
+        b, x = b / peak, np.zeros(self.plan.n)
+        size = left = float(np.linalg.norm(b))
+        while not left <= tol * size:
+            found = self.correction(self._matrix, self.plan, b, x, program)
+            if not found.residual <= tol * size and not found.residual < SLOWEST * left:
                 if found.status.trap:
                     raise TrapError(found.status.trap)
                 raise NotSolvedError(f"{program}: stagnates at a relative residual of "
                                      f"{min(left, found.residual) / size:.1e}")
-            left = found.residual
-        raise AssertionError("corrections do not end by themselves")
+            x, left = found.x, found.residual
+        return peak * x
 
     def as_linear_operator(self, tol: float | None = None) -> LinearOperator:
         """The inverse of the programmed matrix for SciPy, (n, n).
@@ -288,7 +287,10 @@ class Device:
 
 def _real(what: str, values: object, shape: tuple[int, ...] | None = None) -> np.ndarray:
     """A copy as float64, of a shape where one is asked for."""
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise InputError(f"{what}: is not an array of numbers; rows must be of the same length") from None
     if array.dtype.kind not in "biuf":
         raise InputError(f"{what}: must be real numbers, not {array.dtype}")
     if shape is not None and array.shape != shape:
@@ -304,5 +306,5 @@ class _InverseOperator(LinearOperator):
         self._device, self._tol = device, tol
 
     def _matvec(self, x: np.ndarray) -> np.ndarray:
-        v = np.asarray(x, dtype=np.float64).reshape(-1)
+        v = np.asarray(x).reshape(-1)
         return self._device.invert(v) if self._tol is None else self._device.solve(v, self._tol)

@@ -20,6 +20,7 @@ from ohmloop.analog.chips import Chips
 from ohmloop.analog.converters import convert
 from ohmloop.analog.params import AnalogParams
 from ohmloop.ensembles import ensemble
+from ohmloop.errors import InputError
 from ohmloop.plan.scaling import rank_candidates
 from ohmloop.plan.stability import rests
 from ohmloop.report.analog_pictures import waterfall_picture
@@ -30,6 +31,9 @@ FAMILIES = ("spdlog", "wishart", "diagdom", "svdlog", "sparse5", "heat")
 
 PEAK_V = 0.28
 """Largest output of every system, volts."""
+
+MISSES = 200
+"""Members of a family in a row without a stable loop, after which there are none to be expected."""
 
 IDEAL = AnalogParams.ideal()
 CELL_BITS, DAC_BITS, ADC_BITS = 8, 8, 8
@@ -138,17 +142,20 @@ ALL = "reference design with wires, all at once"
 
 
 def problems(family: str, count: int, size: int, cond: float, seed: int) -> Iterator[Problem]:
-    """Systems of a family that are stable in 8-bit codes."""
+    """Systems of a family that are stable in 8-bit codes; :class:`InputError` where :data:`MISSES` in a row are not."""
     config = replace(REFERENCE, size=size, cell_bits=CELL_BITS)
-    rng, found, member = np.random.default_rng(seed), 0, seed
+    rng, found, member, misses = np.random.default_rng(seed), 0, seed, 0
     while found < count:
+        if misses == MISSES:
+            raise InputError(f"ensemble {family}: of {MISSES} members of size {size} and condition number {cond:g} "
+                             f"none is stable in {CELL_BITS}-bit codes; choose a smaller condition number")
         matrix = ensemble(family, size, cond, member)
-        member += 1
+        member, misses = member + 1, misses + 1
         matrix = matrix / np.abs(matrix).max()
         codes = rank_candidates(matrix, config, most=1)[0].codes
         outputs = rng.standard_normal(size)
         if rests(codes, config, IDEAL):
-            found += 1
+            found, misses = found + 1, 0
             yield Problem(config, matrix, codes, outputs * (PEAK_V / np.abs(outputs).max()))
 
 

@@ -3,7 +3,7 @@
 import json
 import math
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,24 +20,21 @@ from ohmloop.engines.simulator import BODIES, SimulatorEngine, builds_folder
 from ohmloop.engines.trace import Trace
 from ohmloop.ensembles import grid_of, heat
 from ohmloop.errors import InputError, NotSolvedError
-from ohmloop.golden.convert import input_codes
 from ohmloop.golden.machine import Machine
-from ohmloop.golden.run import Run
 from ohmloop.host.comparison import compare
 from ohmloop.host.job import Job, Outcome, job_script, predict
 from ohmloop.host.system import solve_job
 from ohmloop.plan.planner import plan_system
 from ohmloop.plan.reference import digital_solve, relative_error
-from ohmloop.plan.scaling import Plan, ScaledVector, check_magnitude, scale_rhs, unscale
-from ohmloop.report.pictures import SettlingTrace, solution_picture
+from ohmloop.plan.scaling import check_magnitude, scale_rhs, unscale
+from ohmloop.report.pictures import solution_picture
+from ohmloop.report.timeline import OUTPUTS_SHOWN, settling_of, shown_outputs, timeline_of
 from ohmloop.report.waveform import write_view
 from ohmloop_hdl.config import ChipConfig
 from ohmloop_hdl.events import Phase
 
 HOT_EDGE, SOURCE_TERM = 1.0, 0.1
 """Heat plate: temperature of the left edge (the others are at 0) and heat put into the middle, in the same unit."""
-
-OUTPUTS_SHOWN = 4
 
 MACROS = ("sv", *BODIES)
 """Bodies of the macro: SystemVerilog, or a Python body on the pins."""
@@ -119,8 +116,7 @@ def run_main_job(config: ChipConfig, matrix: Path | None, out: Path, *, chip: st
     engines = _engines(console)
     rhs = scale_rhs(system.b, config)
     job = solve_job(plan, rhs, config)
-    machine = Machine(config, NumpyMacro(die))
-    predicted, run = predict(machine, job)
+    predicted, run = predict(Machine(config, NumpyMacro(die), record=True), job)
     digital = digital_solve(plan, system.b, config)
     console.print(f"{system.name} on {config.name}: {plan.n} unknowns; " + "; ".join(plan.reasons), highlight=False)
 
@@ -161,36 +157,12 @@ def run_main_job(config: ChipConfig, matrix: Path | None, out: Path, *, chip: st
     if failures:
         raise NotSolvedError("; ".join(failures))
     picture = out / "solution.png"
+    settling = settling_of(timeline_of(run, job.settings, job.codes, die), shown_outputs(plan.n, OUTPUTS_SHOWN))
     solution_picture(picture, solution, system.exact, f"{system.name} on {config.name}", grid=system.grid,
-                     settling=settling_trace(die, plan, rhs, run))
+                     settling=settling)
     console.print(f"picture {picture}, waveform and view " + ", ".join(
         str(path) for path in sorted(out.glob("waves.*"))), highlight=False)
     return rows
-
-
-def settling_trace(die: Die, plan: Plan, rhs: ScaledVector, run: Run) -> SettlingTrace:
-    """The outputs of the last closing of a run, clock by clock, without read noise: the few largest of them."""
-    # Looked at in every clock: without noise, and without rails, which the chip only judges at its samples.
-    macro = NumpyMacro(replace(die, params=replace(die.params, read_noise_V=0.0, rail_V=1e9)))
-    for row, codes in enumerate(plan.codes):
-        for plane in (0, 1):
-            macro.write_row(plane, row, np.maximum(codes if plane == 0 else -codes, 0))
-    macro.set_bandwidth(plan.bandwidth)
-    closings = [i for i, scan in enumerate(run.scans) if i == 0 or scan.clock <= run.scans[i - 1].clock]
-    samples = [scan.clock for scan in run.scans[closings[-1]:]]
-    macro.autozero()
-    macro.close(False, input_codes(rhs.mantissas, die.config), len(closings) - 1)
-    volts: list[np.ndarray] = [np.zeros(die.config.size)]
-    for _ in range(samples[-1]):
-        macro.advance(1)
-        volts.append(macro.hold()[0])
-    shown = np.linspace(0, plan.n - 1, min(OUTPUTS_SHOWN, plan.n)).astype(int)
-    clock_s = die.params.clock_s
-    return SettlingTrace(
-        times_s=np.arange(len(volts)) * clock_s,
-        volts_V=np.array(volts)[:, shown],
-        labels=tuple(f"output {i}" for i in shown),
-        samples_s=tuple(clock * clock_s for clock in samples))
 
 
 def _engines(console: Console) -> list[str]:

@@ -9,14 +9,11 @@ from markupsafe import Markup
 
 from ohmloop.host.system import TOLERANCE
 from ohmloop.report.charts import residual_chart, settling_chart, solution_chart
-from ohmloop.report.pictures import SettlingTrace
 from ohmloop.report.recorded import RecordedRun
 from ohmloop.report.rivals import rivals, rivals_verdict, si
-from ohmloop.report.timeline import Timeline, shown_outputs
+from ohmloop.report.timeline import OUTPUTS_SHOWN, Timeline, settling_of, shown_outputs
 from ohmloop.report.timeline_picture import timeline_picture
 from ohmloop_hdl.events import Event, Phase
-
-OUTPUTS_SHOWN = 4
 
 PLACES_MAX = 100
 """Closings that the page can jump to."""
@@ -111,19 +108,6 @@ def _result(recorded: RecordedRun) -> list[tuple[str, float, str]]:
              ("energy", recorded.energy.total_J, si(recorded.energy.total_J, "J")),
              ("  of it writing the arrays", joules, si(joules, "J"))]
     return rows
-
-
-def settling_of(timeline: Timeline, outputs: np.ndarray) -> SettlingTrace | None:
-    """Some outputs of the last closing; None where the loop never closed."""
-    if not timeline.transients or not len(outputs):
-        return None
-    closing, transient = timeline.closings[-1], timeline.transients[-1]
-    volts_V = np.vstack([np.zeros(len(outputs)), transient.volts_V[:, outputs]])
-    return SettlingTrace(
-        times_s=np.arange(len(volts_V)) * timeline.clock_s, volts_V=volts_V,
-        labels=tuple(f"output {i}" for i in outputs),
-        samples_s=tuple((sample.clock - closing.closed) * timeline.clock_s for sample in timeline.samples
-                        if sample.clock > closing.closed))
 
 
 def _places(timeline: Timeline) -> list[tuple[str, int, int]]:

@@ -7,11 +7,11 @@ from rich.console import Console
 from ohmloop.analog.measured import die_named
 from ohmloop.errors import NotSolvedError
 from ohmloop.report.main_job import heat_plate, system_from_file
-from ohmloop.report.page import OUTPUTS_SHOWN, write_page
+from ohmloop.report.page import write_page
 from ohmloop.report.perfetto import write_trace
 from ohmloop.report.recorded import RecordedRun, open_loop, record_run
 from ohmloop.report.rivals import si
-from ohmloop.report.timeline import shown_outputs
+from ohmloop.report.timeline import OUTPUTS_SHOWN, shown_outputs
 from ohmloop.report.vcd import write_waveform
 from ohmloop_hdl.config import ChipConfig
 

@@ -99,7 +99,7 @@ def run_solve(config: ChipConfig, request: Request) -> Outcome:
         matrix = readers.read_matrix(request.matrix, complex_allowed=True)
         checked_matrix(matrix)
         outcome.size = matrix.shape[1]
-        if matrix.shape[0] != matrix.shape[1] or request.ridge:
+        if matrix.shape[0] > matrix.shape[1] or request.ridge:
             outcome.residual_of = "normal equations"
         b, known = _right_hand_side(matrix, request)
         found = _solve(console, config, request, matrix, b, outcome)
@@ -154,6 +154,9 @@ def _progress(console: Console, request: Request, outcome: Outcome) -> Iterator[
     status = console.status("loading" if request.engine == "model" else f"building or loading {request.engine}")
 
     def seen(iteration: int, residual: float) -> None:
+        if not outcome.history:
+            # It starts from zero, so that all of b is left.
+            outcome.history.append(1.0)
         outcome.iterations, outcome.relative_residual = iteration, _finite(residual)
         outcome.history.append(_finite(residual))
         status.update(f"iteration {iteration}, relative residual {residual:.1e}")

@@ -22,9 +22,13 @@ from ohmloop.golden.assembler import disassemble
 from ohmloop.golden.record import Closing
 from ohmloop.golden.run import Retired, Run
 from ohmloop.golden.settings import Settings
+from ohmloop.report.pictures import SettlingTrace
 
 SWITCHES = ("autozero", "close_solve", "close_multiply", "sample")
 """Control pins of the macro that are shown, named as on :class:`ohmloop_hdl.macro.pins.MacroPins`."""
+
+OUTPUTS_SHOWN = 4
+"""Outputs that pictures show."""
 
 
 @dataclass(frozen=True)
@@ -163,3 +167,16 @@ def _transients(closings: list[Closing], codes: np.ndarray, die: Die) -> Iterato
 def shown_outputs(count: int, most: int) -> np.ndarray:
     """Indices of at most ``most`` outputs out of the first ``count``, spread evenly."""
     return np.unique(np.linspace(0, count - 1, min(most, count)).astype(int))
+
+
+def settling_of(timeline: Timeline, outputs: np.ndarray) -> SettlingTrace | None:
+    """Some outputs of the last closing; None where the loop never closed."""
+    if not timeline.transients or not len(outputs):
+        return None
+    closing, transient = timeline.closings[-1], timeline.transients[-1]
+    volts_V = np.vstack([np.zeros(len(outputs)), transient.volts_V[:, outputs]])
+    return SettlingTrace(
+        times_s=np.arange(len(volts_V)) * timeline.clock_s, volts_V=volts_V,
+        labels=tuple(f"output {i}" for i in outputs),
+        samples_s=tuple((sample.clock - closing.closed) * timeline.clock_s for sample in timeline.samples
+                        if sample.clock > closing.closed))

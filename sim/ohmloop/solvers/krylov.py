@@ -83,7 +83,8 @@ def fgmres(matrix: Any, b: np.ndarray, inverse: Inverse | None, *, tol: float = 
     reached = float(np.linalg.norm(r))
     best, history = (x, reached), [reached / size]
     while reached > goal and len(history) <= limit and stalls < 2:
-        cycle = _Cycle(matrix, r, recycled, limit + 1 - len(history))
+        # More than n directions there are not.
+        cycle = _Cycle(matrix, r, recycled, min(n, limit + 1 - len(history)))
         for estimate in cycle.run(inverse, goal):
             history.append(estimate / size)
             if on_iteration:
@@ -120,7 +121,7 @@ def fcg(matrix: Any, b: np.ndarray, inverse: Inverse | None, *, tol: float = 1e-
         return Krylov(np.zeros(n), 0.0, np.zeros(1), 0, True, 0, recycled)
     r = b - matrix @ x if start is not None else b.astype(np.float64)
     goal, first, count, unanswered, steepest = tol * size, 0, 0, 0, 0.0
-    room = limit + (0 if recycled is None else len(recycled))
+    room = min(n, limit) + (0 if recycled is None else len(recycled))
     p, q, v = (np.empty((room, n)) for _ in range(3))
     if recycled is not None:
         # U A U' = L L': the rows of L^-1 U are A-orthonormal.
@@ -140,6 +141,8 @@ def fcg(matrix: Any, b: np.ndarray, inverse: Inverse | None, *, tol: float = 1e-
         if not np.isfinite(z).all() or not z.any():
             z, unanswered = r, unanswered + 1
         k, fed = first + count, r
+        if k == len(p):
+            p, q, v = (np.vstack([rows, np.empty((k, n))]) for rows in (p, q, v))
         for _ in range(2):
             part = q[:k] @ z
             z, fed = z - part @ p[:k], fed - part @ v[:k]

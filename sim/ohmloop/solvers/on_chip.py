@@ -6,6 +6,7 @@ import numpy as np
 
 from ohmloop.errors import InputError
 from ohmloop.host.device import SLOWEST, Device, TrapError
+from ohmloop.host.system import LIMIT_MAX
 from ohmloop.plan.loop import Loop
 from ohmloop.plan.planner import plan_preconditioner
 from ohmloop.solvers.choice import Choice
@@ -53,7 +54,9 @@ class OnChip:
         x = np.zeros(len(b)) if start is None else start
         left = float(np.linalg.norm(b - matrix @ x))
         residuals = [left / size]
-        for found in self.device.corrections(matrix, self.plan, b, self.program, x, limit):
+        while left > tol * size and len(residuals) <= limit:
+            most = min(limit + 1 - len(residuals), LIMIT_MAX)
+            found = self.device.correction(matrix, self.plan, b, x, self.program, most)
             residuals += [np.nan] * (found.iterations - 1) + [found.residual / size]
             if on_iteration:
                 on_iteration(len(residuals) - 1, residuals[-1])
@@ -62,6 +65,6 @@ class OnChip:
                 raise TrapError(found.status.trap)
             if found.residual < left:
                 x, left = found.x, found.residual
-            if left <= tol * size or stuck or len(residuals) > limit:
+            if stuck:
                 break
         return Krylov(x, left / size, np.array(residuals), len(residuals) - 1, left <= tol * size, 0, None)

@@ -1,12 +1,13 @@
 """What a user hands in, checked and made float64 or complex128; every refusal is one line that says what and where."""
 
+import math
 from typing import Any
 
 import numpy as np
 import scipy.sparse
 
 from ohmloop.errors import InputError
-from ohmloop.plan.scaling import check_magnitude
+from ohmloop.plan.scaling import LARGEST, check_magnitude
 from ohmloop.readers import MAX_ELEMENTS
 
 
@@ -69,9 +70,13 @@ def checked_number(name: str, value: Any) -> float:
     """An option that is a finite number. Errors: :class:`InputError`."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise InputError(f"{name}: must be a number, not {value!r}")
-    if not np.isfinite(value):
-        raise InputError(f"{name}: must be a finite number, not {value}")
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise InputError(f"{name}: must be a finite number, not {number}")
+    return number
 
 
 def checked_noise(noise: Any, rows: int) -> np.ndarray | None:
@@ -85,6 +90,10 @@ def checked_noise(noise: Any, rows: int) -> np.ndarray | None:
     held = np.array(held, dtype=np.float64)
     if held.shape not in ((rows,), (rows, rows)) or not np.isfinite(held).all():
         raise InputError(f"noise: must be {rows} variances, or {rows} x {rows}, finite, not of shape {held.shape}")
+    variances = held if held.ndim == 1 else np.diagonal(held)
+    if variances.max() > LARGEST or 0.0 < variances.min() < 1 / LARGEST:
+        raise InputError(f"noise: variances must be from {1 / LARGEST:g} to {LARGEST:g}, not {variances.min():.3g} to "
+                         f"{variances.max():.3g}")
     if held.ndim == 2:
         if np.abs(held - held.T).max() > 1e-12 * np.abs(held).max():
             raise InputError("noise: must be symmetric and positive definite")
@@ -113,6 +122,8 @@ def checked_grid(grid: Any, unknowns: int) -> tuple[int, int] | None:
 
 
 def _array(values: Any, what: str) -> np.ndarray:
+    if np.ma.is_masked(values):
+        raise InputError(f"{what}: has masked elements; every element must be a number")
     try:
         return np.asarray(values)
     except (ValueError, TypeError):

@@ -83,7 +83,7 @@ def stacked(b: np.ndarray) -> np.ndarray:
 
 
 def joined(x: np.ndarray) -> np.ndarray:
-    """The complex vector (n,) of [Re; Im] (2n,)."""
+    """The complex vectors (n,) or (n, k) of [Re; Im] (2n,) or (2n, k)."""
     half = len(x) // 2
     return x[:half] + 1j * x[half:]
 

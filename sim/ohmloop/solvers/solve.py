@@ -23,6 +23,7 @@ import scipy.sparse
 
 from ohmloop.analog.cells import Die
 from ohmloop.analog.measured import die_named
+from ohmloop.analog.params import ParamsError
 from ohmloop.errors import InputError, NotSolvedError
 from ohmloop.host.device import PROGRAMS, Device
 from ohmloop.solvers import remap
@@ -64,7 +65,7 @@ class Solution:
     """Answers that meet the tolerance, and how they came about. Tuples have an entry a right-hand side."""
 
     x: np.ndarray
-    """(n,) or (n, k), as the right-hand side was; complex where matrix or right-hand side are."""
+    """(n,) or (n, k), as the right-hand side was; complex where that is, or where the matrix has imaginary parts."""
 
     relative_residuals: tuple[float, ...]
     """What decided that it is solved (module docstring)."""
@@ -155,50 +156,38 @@ def solve(matrix: Any, b: Any, *, config: str | ChipConfig = "chip64", engine: s
     held = checked_matrix(matrix)
     y = checked_rhs(b, held.shape[0])
     _options(tol, method, form, limit, keep, digits)
-    complex_answer, complex_matrix = np.iscomplexobj(held) or np.iscomplexobj(y), np.iscomplexobj(held)
-    if noise is not None and complex_matrix:
-        raise InputError("noise: is for real least squares; pose a complex one as a real one")
+    die, on_chip = _die(config, chip, device, seed), method in PROGRAMS
     dense = held.toarray() if scipy.sparse.issparse(held) else held
+    complex_matrix = np.iscomplexobj(dense)
     if complex_matrix:
-        _check_complex(dense)
-    die = _die(config, chip, device, seed)
-    m, n = dense.shape
-    source = Source(remap.realified(dense), checked_number("ridge", ridge), checked_noise(noise, m), form, die.config,
-                    method if method in PROGRAMS else "fcg" if method == "fcg" else "fgmres",
-                    checked_bad(bad, die.config.size))
-    if bad is not None and method in PROGRAMS:
+        _check_complex(dense, noise)
+    source = Source(remap.realified(dense), checked_number("ridge", ridge), checked_noise(noise, len(y)), form,
+                    die.config, method, checked_bad(bad, die.config.size))
+    if bad is not None and on_chip:
         raise InputError(f"bad: cells are avoided by methods on the host only, not by {method}")
     if grid is not None and (complex_matrix or not source.is_square):
         raise InputError("grid: is for square real systems")
-    points = checked_grid(grid, n)
-    columns = remap.stacked(y) if complex_matrix else np.hstack([np.real(y), np.imag(y)]) if complex_answer else y
+    points = checked_grid(grid, dense.shape[1])
     if planned is not None:
         planned.source.check(source)
-    if method in PROGRAMS and device is None and engine == STATIC:
+    if on_chip and device is None and engine == STATIC:
         raise InputError(f"engine: {method} needs a chip, and {STATIC} is the settled model alone; use model")
+    columns = _real_columns(y, complex_matrix)
     with ExitStack() as stack:
-        if method in PROGRAMS and device is None:
-            device = stack.enter_context(Device(die.config, engine, die))
-        if method in PROGRAMS and device:
-            choose = partial(choice_for, method, device=device)
+        if on_chip:
+            device = device or stack.enter_context(Device(die.config, engine, die))
+            work = planned or posed(source, partial(choice_for, method, device=device))
+            iterate = OnChip(method, device, work.choice.inverse.loops[0])
         else:
             choose = partial(inverse_for, config=die.config, params=die.params, right_hand_sides=columns.shape[1],
                              tol=max(tol, 1e-12), bad=source.bad, grid=points)
-        work = planned or posed(source, choose, definite=method == "fcg")
+            work, iterate = planned or posed(source, choose, definite=method == "fcg"), METHODS[method]
         solves = loops_on(engine, work.choice.inverse.loops, die, device, stack)
-        iterate = OnChip(method, device, work.choice.inverse.loops[0]) if method in PROGRAMS and device else \
-            METHODS[method]
         run = _Run(work, solves, iterate, tol, limit, keep, on_iteration)
         answers = [run.answer(column) for column in columns.T]
         counted, written, counters = solves.solves, solves.reprogrammings, dict(solves.counters)
         warnings = run.warnings([result for _, result in answers], tol, digits)
-    x, results = np.array([answer for answer, _ in answers]).T, [result for _, result in answers]
-    if complex_matrix:
-        x = np.array([remap.joined(column) for column in x.T]).T
-    elif complex_answer:
-        half = x.shape[1] // 2
-        results = [_merged(*pair) for pair in zip(answers[:half], answers[half:], strict=True)]
-        x = x[:, :half] + 1j * x[:, half:]
+    x, results = _as_asked(answers, y, complex_matrix)
     return Solution(
         x=x[:, 0] if np.ndim(b) == 1 else x,
         relative_residuals=tuple(result.residual for result in results),
@@ -222,6 +211,26 @@ class _Result:
     history: np.ndarray
     unanswered: int
     certificate: Certificate
+
+
+def _real_columns(y: np.ndarray, complex_matrix: bool) -> np.ndarray:
+    """Real right-hand sides for y (m, k): real parts on top of imaginary ones, beside them where only y is complex."""
+    if complex_matrix:
+        return remap.stacked(y)
+    return np.hstack([np.real(y), np.imag(y)]) if np.iscomplexobj(y) else y
+
+
+def _as_asked(answers: list[tuple[np.ndarray, _Result]], y: np.ndarray,
+              complex_matrix: bool) -> tuple[np.ndarray, list[_Result]]:
+    """x (n, k) and an entry a right-hand side, of the answers to :func:`_real_columns`."""
+    x, results = np.array([answer for answer, _ in answers]).T, [result for _, result in answers]
+    if complex_matrix:
+        return remap.joined(x), results
+    if np.iscomplexobj(y):
+        half = y.shape[1]
+        merged = [_merged(*pair) for pair in zip(answers[:half], answers[half:], strict=True)]
+        return x[:, :half] + 1j * x[:, half:], merged
+    return x, results
 
 
 def _merged(real: tuple[np.ndarray, _Result], imaginary: tuple[np.ndarray, _Result]) -> _Result:
@@ -306,22 +315,24 @@ class _Run:
 
 
 def _die(config: str | ChipConfig, chip: str | Die, device: Device | None, seed: int | None) -> Die:
-    """The chip that is meant. Errors: ``ConfigError``, :class:`InputError`."""
+    """The chip that is meant. Errors: :class:`InputError`."""
     if device:
         return device.die
     try:
         asked = config_named(config) if isinstance(config, str) else config
-    except ConfigError as error:
+        if not isinstance(chip, Die):
+            return die_named(chip, asked, seed)
+    except (ConfigError, ParamsError) as error:
         raise InputError(str(error)) from None
-    if isinstance(chip, Die):
-        if chip.config != asked:
-            raise InputError(f"chip: made for {chip.config.name}, not for {asked.name}; say config= as well")
-        return chip
-    return die_named(chip, asked, seed)
+    if chip.config != asked:
+        raise InputError(f"chip: made for {chip.config.name}, not for {asked.name}; say config= as well")
+    return chip
 
 
-def _check_complex(matrix: np.ndarray) -> None:
-    """Zero rows and columns of a complex matrix, by their own numbers and not those of its real form."""
+def _check_complex(matrix: np.ndarray, noise: Any) -> None:
+    """Noise, and zero rows and columns of a complex matrix by their own numbers and not those of its real form."""
+    if noise is not None:
+        raise InputError("noise: is for real least squares; pose a complex one as a real one")
     m, n = matrix.shape
     for name, lines, singular in (("row", matrix.any(axis=1), m <= n), ("column", matrix.any(axis=0), m >= n)):
         if singular and not lines.all():

@@ -138,6 +138,9 @@ def test_beats_of_an_earlier_job_do_not_answer_for_the_next(device: Device):
     (lambda d: d.solve(B, program="multi_rhs"), "program: must be one of"),
     (lambda d: d.solve(B, float("nan")), "tol: must be above 0"),
     (lambda d: d.solve(np.full(16, np.inf)), "finite"),
+    (lambda d: d.solve(5e-324 * B), "right-hand side: the largest magnitude is"),
+    (lambda d: d.program([[1.0, 2.0], [3.0]]), "matrix: is not an array of numbers; rows must be of the same length"),
+    (lambda d: d.as_linear_operator() @ (B * 1j), "vector: must be real numbers"),
 ])
 def test_mistakes_are_refused(device: Device, call, said: str):
     device.program(A)
@@ -158,6 +161,12 @@ def test_nothing_programmed_and_unknown_names():
         Device("lab", chip=Die.sample(config_named("tiny"), AnalogParams()))
     with pytest.raises(ParamsError):
         Device("tiny", seed=-1)
+
+
+def test_right_hand_sides_of_any_size_are_solved(device: Device):
+    device.program(A)
+    for size in (1e-149, 1e149):
+        assert np.allclose(device.solve(size * A @ np.ones(16), 1e-12) / size, 1.0, atol=1e-10)
 
 
 def test_a_program_that_stagnates_is_not_solved(device: Device):

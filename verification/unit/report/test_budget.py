@@ -2,6 +2,9 @@
 
 import json
 
+import pytest
+
+from ohmloop.errors import InputError
 from ohmloop.report.budget import FAMILIES, error_budget, run_budget
 
 STUDY = {
@@ -45,3 +48,8 @@ def test_the_command_writes_a_table_and_a_picture(tmp_path):
     assert written["gain 70 dB"]["heat"] == budget["gain 70 dB"]["heat"] > 0
     assert written.keys() == budget.keys() and set(written["gain 70 dB"]) == set(FAMILIES)
     assert (tmp_path / "out/budget.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_a_family_without_a_stable_loop_ends():
+    with pytest.raises(InputError, match="^ensemble spdlog: of 200 members of size 16 and condition number 1e.09 none"):
+        error_budget(1, 16, 1e9, families=["spdlog"])

@@ -12,7 +12,7 @@ from ohmloop.host.job import predict
 from ohmloop.host.system import solve_job
 from ohmloop.plan.planner import plan_system
 from ohmloop.plan.scaling import scale_rhs
-from ohmloop.report.main_job import settling_trace
+from ohmloop.report.timeline import settling_of, shown_outputs, timeline_of
 from ohmloop_hdl.config import CONFIGS
 
 
@@ -24,9 +24,11 @@ def test_settling_passes_through_what_was_sampled(name: str, seed: int):
     plan = plan_system(matrix, config, params, allow_shift=True)
     rhs = scale_rhs(matrix @ np.random.default_rng(seed).normal(size=config.size), config)
     die = Die.sample(config, params)
-    _, run = predict(Machine(config, NumpyMacro(die)), solve_job(plan, rhs, config))
-    trace = settling_trace(die, plan, rhs, run)
+    job = solve_job(plan, rhs, config)
+    _, run = predict(Machine(config, NumpyMacro(die), record=True), job)
+    trace = settling_of(timeline_of(run, job.settings, job.codes, die), shown_outputs(plan.n, 4))
+    assert trace is not None
     last = run.scans[-1]
-    assert trace.samples_s[-1] == pytest.approx(last.clock * params.clock_s) == pytest.approx(trace.times_s[-1])
+    assert trace.samples_s[-1] == pytest.approx(last.clock * params.clock_s) == pytest.approx(trace.times_s[last.clock])
     shown = [int(label.split()[1]) for label in trace.labels]
-    assert np.abs(trace.volts_V[-1] - last.held_V[shown]).max() < 6 * params.read_noise_V
+    assert np.abs(trace.volts_V[last.clock] - last.held_V[shown]).max() < 6 * params.read_noise_V

@@ -239,3 +239,14 @@ def test_sparse_matrices_and_operators_are_taken(rng: np.random.Generator):
     operator = scipy.sparse.linalg.aslinearoperator(matrix)
     for given in (matrix, operator):
         assert fgmres(given, b, None).solved and fcg(given, b, None).solved
+
+
+@pytest.mark.parametrize("method", [fgmres, fcg])
+def test_a_limit_takes_no_memory_and_may_be_above_the_unknowns(method, rng: np.random.Generator):
+    matrix = ensemble("spdlog", 10, 1e9, SEED)
+    b = matrix @ rng.standard_normal(10)
+    found = method(matrix, b, noisy(matrix, 0.5, rng), tol=1e-10, limit=10**12)
+    assert found.solved and np.linalg.norm(b - matrix @ found.x) <= 1e-10 * np.linalg.norm(b)
+    longer = method(matrix, b, noisy(matrix, 0.5, rng), tol=1e-300, limit=35)
+    assert not longer.solved and 10 < longer.iterations == len(longer.residuals) - 1 <= 35
+    assert np.linalg.norm(b - matrix @ longer.x) <= 1e-12 * np.linalg.norm(b)

@@ -10,7 +10,7 @@ import scipy.sparse
 from ohmloop.analog.cells import Die
 from ohmloop.analog.params import AnalogParams
 from ohmloop.ensembles import heat, tridiagonal
-from ohmloop.errors import InputError
+from ohmloop.errors import InputError, NotSolvedError
 from ohmloop.host.device import Device
 from ohmloop.plan.search import plan_loop
 from ohmloop.solvers import choice as chooser
@@ -57,6 +57,9 @@ def test_a_plan_is_for_one_matrix():
     (dict(bad=[[True]]), r"bad: must be 4 x 4 booleans, not bool of shape \(1, 1\)"),
     (dict(bad=[[1, 2], [3]]), "bad: is not an array of numbers"),
     (dict(bad=np.full((4, 4), 0.5)), "bad: must be 4 x 4 booleans, not float64 "),
+    (dict(ridge=10**400), "ridge: must be a finite number, not inf"),
+    (dict(tol=10**400), "tol: must be a finite number"),
+    (dict(seed=-1), "seed must be an int from 0 to"),
     (dict(limit=2.5), r"limit: must be a whole number, not 2\.5"), (dict(limit="3"), "limit: must be a whole number"),
     (dict(keep=1.5), "keep: must be a whole number"), (dict(keep=None), "keep: must be a whole number, not None"),
     (dict(tol="1e-8"), "tol: must be a number, not '1e-8'"),
@@ -83,6 +86,8 @@ def test_refused(options: dict[str, Any], said: str):
     (UNEVEN_NOISE, "noise: must be symmetric and positive definite"),
     (np.ones(3), "noise: must be 10 variances, or 10 x "),
     (np.full(10, np.nan), "noise: must be 10 variances"), (-np.ones(10), "noise: every variance must be above 0"),
+    (np.full(10, 5e-324), "noise: variances must be from 1e-150 to 1e\\+150, not 4.94e-324 to "),
+    (np.diag([1e-200] + 9 * [1.0]), "noise: variances must be from 1e-150 to 1e\\+150, not 1e-200 to 1$"),
 ])
 def test_noise_that_is_none(noise: Any, said: str):
     with pytest.raises(InputError, match=f"^{said}"):
@@ -168,3 +173,27 @@ def test_vectors_of_any_size_are_solved_and_zero_is_not():
             for small in (1e-160, 1e-250, 1e200):
                 assert loops(0, small * v) / small == pytest.approx(whole, abs=0.3 * np.abs(whole).max())
             assert not loops(0, np.zeros(4)).any() and (loops.solves, loops.reprogrammings) == (4, 1)
+
+
+def test_a_limit_on_the_chip_is_for_all_of_its_runs():
+    """A second run has what the first one left; a limit above what a program can count is no mistake."""
+    matrix = np.random.default_rng(0).standard_normal((3, 3)) + 4.0 * np.eye(3)
+    options: dict[str, Any] = dict(engine="model", method="gcr")
+    planned = quick(matrix, [1.0, -2.0, 0.5], limit=1000, **options).planned
+    taken = []
+    for limit in range(1, 10):
+        try:
+            taken += quick(matrix, [1.0, -2.0, 0.5], limit=limit, planned=planned, **options).iterations
+        except NotSolvedError as error:
+            taken.append(int(str(error).split(" iterations")[0].split()[-1]))
+        assert taken[-1] <= limit
+    assert max(taken) > 6, "one run would do"
+
+
+def test_what_is_masked_is_no_number():
+    matrix = np.ma.masked_array(tridiagonal(4), mask=np.eye(4, dtype=bool))
+    with pytest.raises(InputError, match="^matrix: has masked elements; every element must be a number$"):
+        quick(matrix, np.ones(4))
+    with pytest.raises(InputError, match="^right-hand side: has masked elements"):
+        quick(tridiagonal(4), np.ma.masked_equal(np.ones(4), 1.0))
+    assert quick(np.ma.masked_array(tridiagonal(4)), np.ones(4)).iterations
