@@ -8,7 +8,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,7 @@ def counted(name: str, matrix: np.ndarray, *, config: str = "chip64", engine: st
     for chip in range(chips):
         b = matrix @ np.random.default_rng([chip, 5]).standard_normal((n, RIGHT_HAND_SIDES))
         solution = solve(matrix, b, config=config, engine=engine, seed=FIRST_CHIP + chip, planned=planned)
-        planned = solution.planned
+        planned = replace(solution.planned, space=None)   # every chip starts without directions
         found.append(solution)
     iterations = np.array([solution.iterations for solution in found])
     each = [solution.analogue_solves / sum(solution.iterations) for solution in found]

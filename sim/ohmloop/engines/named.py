@@ -47,5 +47,5 @@ def engine_named(name: str, die: Die, work: Path | None = None) -> Engine:
     when the engine is entered.
     """
     if name not in _MAKERS:
-        raise InputError(f"engine must be one of {', '.join(ENGINES)}, not {name!r}")
+        raise InputError(f"engine: must be one of {', '.join(ENGINES)}, not {name!r}")
     return _MAKERS[name](die, work or builds_folder())

@@ -17,6 +17,7 @@ from ohmloop.plan.planner import CONDITION_MAX
 from ohmloop.plan.preparation import equilibration
 from ohmloop.solvers import remap
 from ohmloop.solvers.choice import Choice
+from ohmloop.solvers.recycle import Space
 from ohmloop_hdl.config import ChipConfig
 
 UNEVEN = 100.0
@@ -89,6 +90,8 @@ class Planned:
     source: Source
     """What all that was made from."""
 
+    space: Space | None = None
+    """Directions that earlier right-hand sides leave to later ones."""
 
 
 def posed(source: Source, choose: Callable[[np.ndarray], Choice], definite: bool = False) -> Planned:

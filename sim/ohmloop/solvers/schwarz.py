@@ -68,9 +68,9 @@ class Schwarz:
             setup = math.ceil(nonzero / self.size) * elements + m * nonzero + m ** 3
             self.work += Work(2 * nonzero + m * m, setup, m * m)
         level = f"a coarse system of {self.coarse_size} solved digitally" if self.coarse_size else "no coarse system"
-        self.reasons = (f"one after the other, {len(blocks)} boxes of at most "
-                        f"{max(map(len, blocks))} unknowns with {len(self.loops)} different matrices, and {level}: "
-                        f"{len(blocks)} solves an application",)
+        alike = "all alike" if len(self.loops) == 1 else f"{len(self.loops)} of them different"
+        self.reasons = (f"one after the other, {len(blocks)} boxes of at most {max(map(len, blocks))} unknowns, "
+                        f"{alike}, and {level}: {len(blocks)} solves an application",)
 
     def apply(self, solve: Solve, v: np.ndarray) -> np.ndarray:
         """About A^-1 v, (n,)."""

@@ -14,7 +14,7 @@ beyond the residual, the certificate says.
 import math
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -24,6 +24,7 @@ import scipy.sparse
 from ohmloop.analog.cells import Die
 from ohmloop.analog.measured import die_named
 from ohmloop.analog.params import ParamsError
+from ohmloop.engines.named import ENGINES
 from ohmloop.errors import InputError, NotSolvedError
 from ohmloop.host.device import PROGRAMS, Device
 from ohmloop.solvers import remap
@@ -60,7 +61,7 @@ FORMS = ("auto", "normal", "augmented")
 """Square matrices that least squares can be posed as (:mod:`ohmloop.solvers.remap`)."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Solution:
     """Answers that meet the tolerance, and how they came about. Tuples have an entry a right-hand side."""
 
@@ -101,12 +102,19 @@ class Solution:
     """What the engine counted."""
 
     planned: Planned
-    """What to hand to :func:`solve` for other right-hand sides with the same matrix: nothing is planned anew."""
+    """What to hand to :func:`solve` for other right-hand sides with the same matrix: nothing is planned anew, and
+    directions are recycled."""
 
     @property
     def certificate(self) -> Certificate:
         """The one with the largest forward bound."""
         return max(self.certificates, key=lambda found: found.forward_bound)
+
+    def __repr__(self) -> str:
+        iterations = ", ".join(map(str, self.iterations))
+        return (f"<Solution: x {self.x.shape}, {iterations} iterations, {self.analogue_solves} analogue solves, "
+                f"relative residual {max(self.relative_residuals):.1e}, forward bound "
+                f"{self.certificate.forward_bound:.1e}, {len(self.warnings)} warnings>")
 
 
 def solve(matrix: Any, b: Any, *, config: str | ChipConfig = "chip64", engine: str = "model",
@@ -155,7 +163,7 @@ def solve(matrix: Any, b: Any, *, config: str | ChipConfig = "chip64", engine: s
     """
     held = checked_matrix(matrix)
     y = checked_rhs(b, held.shape[0])
-    _options(tol, method, form, limit, keep, digits)
+    _options(engine, tol, method, form, limit, keep, digits)
     die, on_chip = _die(config, chip, device, seed), method in PROGRAMS
     dense = held.toarray() if scipy.sparse.issparse(held) else held
     complex_matrix = np.iscomplexobj(dense)
@@ -173,6 +181,8 @@ def solve(matrix: Any, b: Any, *, config: str | ChipConfig = "chip64", engine: s
     if on_chip and device is None and engine == STATIC:
         raise InputError(f"engine: {method} needs a chip, and {STATIC} is the settled model alone; use model")
     columns = _real_columns(y, complex_matrix)
+    n = dense.shape[1]
+    turned = f"{n} complex unknowns are solved for as {2 * n} real ones" if complex_matrix else ""
     with ExitStack() as stack:
         if on_chip:
             device = device or stack.enter_context(Device(die.config, engine, die))
@@ -198,10 +208,10 @@ def solve(matrix: Any, b: Any, *, config: str | ChipConfig = "chip64", engine: s
         reprogrammings=written,
         predicted_iterations=work.choice.iterations,
         predicted_without=work.choice.without,
-        reasons=(*([work.posed.what] if work.posed.what else []), *work.choice.reasons),
+        reasons=tuple(filter(None, (turned, work.posed.what, *work.choice.reasons))),
         warnings=warnings,
         counters=counters,
-        planned=work)
+        planned=replace(work, space=run.space))
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,7 +265,7 @@ class _Run:
         self.work, self.method, self.tol, self.keep, self.on_iteration = work, method, tol, keep, on_iteration
         self.limit = max(200, 2 * len(work.scaled)) if limit is None else limit
         self.factors = Factors(work.certified.matrix)
-        self.space: Space | None = None
+        self.space: Space | None = work.space if keep else None
 
     def answer(self, y: np.ndarray) -> tuple[np.ndarray, _Result]:
         """The unknowns for one right-hand side; :class:`NotSolvedError` when the tolerance is not reached."""
@@ -339,7 +349,10 @@ def _check_complex(matrix: np.ndarray, noise: Any) -> None:
             raise InputError(f"matrix: singular, {name} {int(np.argmin(lines)) + 1} is all zero")
 
 
-def _options(tol: float, method: str, form: str, limit: int | None, keep: int, digits: float | None) -> None:
+def _options(engine: str, tol: float, method: str, form: str, limit: int | None, keep: int,
+             digits: float | None) -> None:
+    if engine not in (STATIC, *ENGINES):
+        raise InputError(f"engine: must be one of {', '.join((STATIC, *ENGINES))}, not {engine!r}")
     checked_number("tol", tol)
     if not TOL_MIN <= tol < 1.0:
         raise InputError(f"tol: must be from {TOL_MIN:g} to below 1, not {tol}")

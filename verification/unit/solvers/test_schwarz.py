@@ -40,7 +40,7 @@ def test_all_boxes_of_a_grid_are_one_loop():
     assert poisson.coarse_size == 9
     elements = np.count_nonzero(heat(256))
     assert poisson.work.application == elements + 2 * np.count_nonzero(bilinear((16, 16))) + 81
-    assert "4 boxes of at most 64 unknowns with 1 different matrices, and a coarse system of 9" in poisson.reasons[0]
+    assert "4 boxes of at most 64 unknowns, all alike, and a coarse system of 9" in poisson.reasons[0]
 
 
 def test_hats():

@@ -1,6 +1,7 @@
 """Options of the front door: wrong ones are refused in one line, plans serve what they were made for only."""
 
 import os
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -144,7 +145,7 @@ def test_zero_rows_and_columns_have_the_numbers_of_the_user(matrix: np.ndarray, 
 def test_complex_right_hand_sides_have_one_entry_each():
     b = np.array([[1.0, 2j], [1j, 1.0], [0.5, 2.0], [0.0, 1 - 1j]])
     found = quick(tridiagonal(4), b)
-    whole = quick(tridiagonal(4), np.hstack([b.real, b.imag]), planned=found.planned)
+    whole = quick(tridiagonal(4), np.hstack([b.real, b.imag]), planned=replace(found.planned, space=None))
     for entries in (found.relative_residuals, found.certificates, found.iterations, found.histories):
         assert len(entries) == 2
     assert found.iterations == tuple(whole.iterations[j] + whole.iterations[j + 2] for j in range(2))
