@@ -73,13 +73,18 @@ def test_targets_exist(page: Path):
     assert named <= makefile_targets(), f"{page.name}: no target {', '.join(sorted(named - makefile_targets()))}"
 
 
+def test_every_target_is_in_the_toolchain_page():
+    table = set(re.findall(r"^\| `make ([a-z]+)", (ROOT / "docs" / "toolchain.md").read_text(), re.MULTILINE))
+    assert table == makefile_targets() - {"help"}
+
+
 def test_every_pin_of_the_macro_is_explained():
     text = (ROOT / "docs" / "macro.md").read_text()
     missing = [pin for pin in MacroPins(config_named("chip64")).members if f"`{pin}`" not in text]
     assert not missing
 
 
-EXAMPLES = [ROOT / "README.md", ROOT / "docs/device.md"]
+EXAMPLES = [ROOT / "README.md", ROOT / "docs/device.md", ROOT / "docs/solvers.md"]
 
 
 @pytest.mark.parametrize("page", EXAMPLES, ids=lambda page: page.name)
