@@ -94,6 +94,17 @@ def system_from_file(path: Path) -> System:
     return System(path.name, matrix, matrix @ np.ones(len(matrix)))
 
 
+def system_asked_for(matrix: Path | None, config: ChipConfig) -> System:
+    """The system of a file, or the heat plate. Errors: :class:`InputError`, also for one above the array."""
+    if matrix is None:
+        return heat_plate(config)
+    system = system_from_file(matrix)
+    if len(system.b) > config.size:
+        raise InputError(f"{matrix}: {len(system.b)} unknowns are more than one array of {config.name} holds, at most "
+                         f"{config.size}; `ohmloop solve` takes larger systems")
+    return system
+
+
 def run_main_job(config: ChipConfig, matrix: Path | None, out: Path, *, chip: str = "reference",
                  json_file: Path | None = None, macro: str = "sv") -> list[EngineRun]:
     """Solve a system on Icarus and on Verilator, print the table, write waveform, saved view and picture to ``out``.
@@ -114,7 +125,7 @@ def run_main_job(config: ChipConfig, matrix: Path | None, out: Path, *, chip: st
         tools.find("libngspice")
     die = die_named(chip, config)
     params = die.params
-    system = system_from_file(matrix) if matrix else heat_plate(config)
+    system = system_asked_for(matrix, config)
     plan = plan_system(system.matrix, config, params)
     engines = _engines(console)
     rhs = scale_rhs(system.b, config)
@@ -164,7 +175,7 @@ def run_main_job(config: ChipConfig, matrix: Path | None, out: Path, *, chip: st
     solution_picture(picture, solution, system.exact, f"{system.name} on {config.name}", grid=system.grid,
                      settling=settling_trace(die, plan, rhs, run))
     console.print(f"picture {picture}, waveform and view " + ", ".join(
-        str(path) for path in sorted(out.glob("waves.*"))), highlight=False)
+        str(path) for path in sorted(out.glob("waves.*"))), highlight=False, soft_wrap=True)
     return rows
 
 

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from ohmloop.analog.measured import die_named
 from ohmloop.errors import NotSolvedError
-from ohmloop.report.main_job import heat_plate, system_from_file
+from ohmloop.report.main_job import system_asked_for
 from ohmloop.report.page import OUTPUTS_SHOWN, write_page
 from ohmloop.report.perfetto import write_trace
 from ohmloop.report.recorded import RecordedRun, open_loop, record_run
@@ -28,11 +28,11 @@ def run_report(config: ChipConfig, matrix: Path | None, out: Path, *, program: s
     """
     console = Console(soft_wrap=True)
     die = die_named(chip, config)
-    system = system_from_file(matrix) if matrix else heat_plate(config)
+    system = system_asked_for(matrix, config)
+    out.mkdir(parents=True, exist_ok=True)
     with console.status(f"planning and running {program}"):
         recorded = record_run(system, program, die)
         baseline = open_loop(recorded)
-    out.mkdir(parents=True, exist_ok=True)
     with console.status("writing"):
         timeline = recorded.timeline
         write_page(out / "report.html", recorded, baseline)
