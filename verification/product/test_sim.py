@@ -148,6 +148,12 @@ def test_paths_that_cannot_be_written_are_refused(tmp_path: Path):
         assert done.stderr.startswith("ohmloop: file"), done.stderr
 
 
+def test_a_name_in_brackets_is_shown_whole(tmp_path: Path):
+    np.save(tmp_path / "[bold] A.npy", np.eye(4))
+    done = ohmloop("report", "[bold] A.npy", "--config", "tiny", "--out", "[x]", cwd=tmp_path)
+    assert done.stdout.startswith("[bold] A.npy on tiny") and "page [x]/report.html" in done.stdout
+
+
 @pytest.mark.parametrize("name", ["sim", "report"])
 def test_a_system_above_the_array_is_sent_to_solve(tmp_path: Path, name: str):
     np.save(tmp_path / "A.npy", np.eye(5))

@@ -206,7 +206,7 @@ def run_budget(out: Path, *, systems: int = 10, size: int = 64, cond: float = 30
     The picture adds the effects of the reference design up as independent ones, and shows beside them what chips have
     that have them all.
     """
-    console = Console()
+    console = Console(markup=False)
     for folder in (out, *([json_file.parent] if json_file else [])):
         folder.mkdir(parents=True, exist_ok=True)
     with Progress(console=console, transient=True) as progress:

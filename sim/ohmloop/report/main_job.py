@@ -118,7 +118,7 @@ def run_main_job(config: ChipConfig, matrix: Path | None, out: Path, *, chip: st
     Errors: :class:`InputError` for a matrix that cannot be planned, :class:`NotSolvedError` when the chip traps or a
     simulator disagrees with the golden machine, after the table.
     """
-    console = Console()
+    console = Console(markup=False)
     if macro not in MACROS:
         raise InputError(f"macro must be one of {', '.join(MACROS)}, not {macro!r}")
     if macro == "spice":

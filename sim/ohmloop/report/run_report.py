@@ -26,7 +26,7 @@ def run_report(config: ChipConfig, matrix: Path | None, out: Path, *, program: s
     Errors: :class:`InputError` for what cannot be planned; :class:`NotSolvedError`, after everything is written, for a
     run that ended without an answer.
     """
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, markup=False)
     die = die_named(chip, config)
     system = system_asked_for(matrix, config)
     out.mkdir(parents=True, exist_ok=True)

@@ -90,7 +90,7 @@ def run_solve(config: ChipConfig, request: Request) -> Outcome:
     :class:`NotSolvedError` with the best residual; :class:`InterruptedWorkError` on Ctrl-C, with how far it was. But
     for the last, the JSON file is written whatever happens, never in part.
     """
-    console = Console()
+    console = Console(markup=False)
     _writable(request)
     outcome = Outcome("refused", request.engine, config.name)
     try:
@@ -205,8 +205,7 @@ def _print(console: Console, request: Request, outcome: Outcome, shape: tuple[in
         for reason in outcome.reasons:
             reasons.add_row("-", Text(reason))
         console.print(reasons)
-    console.print(f"{request.matrix.name}, {m} x {n}, on {outcome.config} ({outcome.engine})", highlight=False,
-                  markup=False)
+    console.print(f"{request.matrix.name}, {m} x {n}, on {outcome.config} ({outcome.engine})", highlight=False)
     table = Table(show_header=False)
     assert outcome.relative_residual is not None and outcome.energy_J is not None
     assert outcome.backward_error is not None and outcome.chip_time_s is not None
@@ -229,7 +228,7 @@ def _print(console: Console, request: Request, outcome: Outcome, shape: tuple[in
         table.add_row(_part(f"{row.name}, with memory"), si(row.with_memory_J, "J"))
     console.print(table)
     for warning in outcome.warnings:
-        console.print(f"warning: {warning}", highlight=False, markup=False)
+        console.print(f"warning: {warning}", highlight=False)
 
 
 def _part(label: str) -> Padding:

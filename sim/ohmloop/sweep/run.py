@@ -88,7 +88,7 @@ def run_sweep(request: Request, out: Path, *, workers: int | None = None, schedu
 
     Errors: :class:`InputError` for bad input, :class:`InterruptedWorkError` after Ctrl-C.
     """
-    console = Console()
+    console = Console(markup=False)
     if workers is not None and workers < 1:
         raise InputError(f"--workers must be at least 1, not {workers}")
     cluster.check_address(scheduler)
@@ -107,14 +107,14 @@ def run_sweep(request: Request, out: Path, *, workers: int | None = None, schedu
     with closing(Store(out, request.text, code_version(), keys)) as store:
         _compute(store, [task for row in tasks for task in row], scheduler, workers, console)
         rows = _tables(store, grid, tasks, request, out, table_file, json_file)
-        console.print(table.shown_title(name, rows, request.yield_limit), highlight=False, markup=False)
+        console.print(table.shown_title(name, rows, request.yield_limit), highlight=False)
         console.print(table.shown_table(_swept(grid), rows))
         for reason in dict.fromkeys(row.reason for row in rows if row.reason):
             console.print(f"refused: {reason}", highlight=False)
         written = _pictures(out, grid, rows, f"{name}, {rows[0].chips} chips a point", request.yield_limit)
         for kind, files in (("tables", [out / "points.csv", out / "chips.csv"]), ("pictures", written)):
             if files:
-                console.print(kind, *files, highlight=False, markup=False, soft_wrap=True)
+                console.print(kind, *files, highlight=False, soft_wrap=True)
     return rows
 
 
