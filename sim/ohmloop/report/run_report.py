@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ohmloop.analog.measured import die_named
-from ohmloop.errors import NotSolvedError
+from ohmloop.errors import InputError, NotSolvedError
 from ohmloop.report.main_job import system_asked_for
 from ohmloop.report.page import OUTPUTS_SHOWN, write_page
 from ohmloop.report.perfetto import write_trace
@@ -29,10 +29,12 @@ def run_report(config: ChipConfig, matrix: Path | None, out: Path, *, program: s
     console = Console(soft_wrap=True, markup=False)
     die = die_named(chip, config)
     system = system_asked_for(matrix, config)
-    out.mkdir(parents=True, exist_ok=True)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file, a folder is wanted there")
     with console.status(f"planning and running {program}"):
         recorded = record_run(system, program, die)
         baseline = open_loop(recorded)
+    out.mkdir(parents=True, exist_ok=True)
     with console.status("writing"):
         timeline = recorded.timeline
         write_page(out / "report.html", recorded, baseline)
