@@ -64,7 +64,8 @@ def report(modules: dict, top: str) -> list[tuple[str, Counter[str]]]:
     rows, inside = [], Counter()
     for cell in modules[chip]["cells"].values():
         if cell["type"] in modules and modules[cell["type"]]["cells"]:
-            name = cell["type"].split(".")[-1]
+            # Blocks of equal kind are numbered, `slots$723`.
+            name = cell["type"].split(".")[-1].partition("$")[0]
             counted = count(modules, cell["type"])
             rows.append((name, counted))
             inside += counted

@@ -116,7 +116,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/registers"))
     options = parser.parse_args()
     write_outputs(config_named(options.config), options.out)
-    print(f"registers: {options.out / PAGES / 'index.html'}, {options.out / HEADER}, {options.out / COMPONENT}")
+    print(f"registers: {options.out / HEADER}, {options.out / COMPONENT}, pages in {options.out / PAGES}")
+    # Browsers keep these pages from loading their parts as mere files.
+    print(f"to read the pages: python3 -m http.server -d {options.out / PAGES}")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,9 @@ from ohmloop_hdl.config import CONFIGS, config_named
 app = typer.Typer(name="ohmloop", no_args_is_help=True, pretty_exceptions_enable=False,
                   help="Ohmloop: an open, cycle-accurate closed-loop analogue in-memory solver.")
 
+FLAG = ""
+"""What stands behind an option that takes no value."""
+
 Config = Annotated[str, typer.Option(help=f"Chip configuration: {', '.join(CONFIGS)}.", metavar="NAME")]
 Out = Annotated[Path, typer.Option(help="Folder for the results; made if missing.", metavar="DIR")]
 
@@ -42,8 +45,9 @@ def solve(
     limit: Annotated[int | None, typer.Option(help="Most iterations.", min=1)] = None,
     ridge: Annotated[float, typer.Option(help="Least squares with this times ||x||^2 added.", min=0.0)] = 0.0,
     compare: Annotated[bool, typer.Option("--compare", help="Count iterations without the chip too: with no "
-                                          "preconditioner, Jacobi, ILU(0).")] = False,
-    explain: Annotated[bool, typer.Option("--explain", help="Say why the system is solved this way.")] = False,
+                                          "preconditioner, Jacobi, ILU(0).", metavar=FLAG)] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Say why the system is solved this way.",
+                                          metavar=FLAG)] = False,
     answer: Annotated[Path | None, typer.Option("--answer", help="Write x there, .npy or .csv.",
                                                 metavar="FILE")] = None,
     json: Annotated[Path | None, typer.Option(help="Write everything for a machine to read.", metavar="FILE")] = None,
@@ -121,7 +125,8 @@ def macro_check(
     engine: Annotated[str, typer.Option(help="Simulator: icarus, verilator or both; every one found when left out.",
                                         show_default=False)] = "",
     reference: Annotated[bool, typer.Option("--reference", help="Check as the reference chip: the body must load the "
-                                            "parameter file of the plusarg +ohmloop_macro=FILE.")] = False,
+                                            "parameter file of the plusarg +ohmloop_macro=FILE.",
+                                            metavar=FLAG)] = False,
     seed: Annotated[int, typer.Option(help="Seed of the random part of the stimulus.", min=0)] = 1,
     timeout: Annotated[float, typer.Option(help="Longest that a single step may take, seconds.", metavar="S")] = 120.0,
     further: Annotated[list[Path] | None, typer.Option("--with", help="What else the body is made of, such as a C file "
@@ -173,9 +178,10 @@ def sweep(
     metric: Annotated[str, typer.Option(help="static: settled outputs, thousands of chips a second; chip: the whole "
                                              "chip bit by bit.")] = "static",
     stability: Annotated[bool | None, typer.Option("--stability/--no-stability", help="Look at every loop of static "
-                         "for growing modes, or at none; else where some of a point's first loops come near.")] = None,
+                         "for growing modes, or at none; else where some of a point's first loops come near.",
+                         metavar=FLAG)] = None,
     allow_shift: Annotated[bool, typer.Option("--allow-shift", help="Let the planner shift the diagonal, which solves "
-                                                                    "another matrix.")] = False,
+                                                                    "another matrix.", metavar=FLAG)] = False,
     yield_limit: Annotated[float, typer.Option(help="Largest relative error of a chip that passes.")] = 0.05,
     workers: Annotated[int | None, typer.Option(help="Worker processes; as many as processors when left out.")] = None,
     scheduler: Annotated[str | None, typer.Option(help="A Dask scheduler to use instead of own processes.",

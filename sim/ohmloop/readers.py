@@ -4,6 +4,7 @@ Everything that can be wrong with a file ends in one :class:`~ohmloop.errors.Inp
 is wrong with it, what is allowed. Files are data: nothing is ever unpickled.
 """
 
+import math
 import warnings
 import zipfile
 import zlib
@@ -24,6 +25,12 @@ SUFFIXES = (".mtx", ".npy", ".npz", ".csv")
 MAX_ELEMENTS = 1 << 26
 """Largest number of elements of one array (half a gigabyte as float64); a larger one is refused before it is made."""
 
+SHOWN = 24
+"""Letters that are quoted of what is not a number."""
+
+_CSV_ENCODING = "utf-8-sig"
+"""UTF-8, with or without the mark that spreadsheets put before it."""
+
 _READ_FAILURES = (ValueError, TypeError, OSError, EOFError, OverflowError, MemoryError, KeyError, zipfile.BadZipFile)
 _UNPACK_FAILURES = (ValueError, RuntimeError, NotImplementedError, zlib.error)
 """What an archive raises whose table of contents is whole: Python objects, encryption, another packing, damage."""
@@ -34,7 +41,7 @@ def read_matrix(path: str | PathLike[str], *, complex_allowed: bool = False) -> 
 
     ``.mtx`` is Matrix Market (coordinate or array; real, integer, complex or pattern, where pattern entries read 1;
     general, symmetric, skew-symmetric or Hermitian; entries given twice add up). ``.npz`` holds one array, or one named
-    ``A``. ``.csv`` holds one row a line, comma between numbers, no header.
+    ``A``, or what ``scipy.sparse.save_npz`` writes. ``.csv`` holds one row a line, comma between numbers, no header.
 
     Errors: :class:`InputError`, one line, for a file that is missing, empty, cut short, not of its format, not
     numeric, complex where that is not allowed, not two-dimensional, of zero size, or holds NaN or infinity.
@@ -105,6 +112,8 @@ def _read_npz(path: Path, key: str) -> np.ndarray:
     archive: Any = _load_numpy(path, "a NumPy .npz archive")
     with archive:
         names = archive.files
+        if {"format", "shape", "data"} <= set(names):
+            return _unpacked_sparse(path, archive)
         if key not in names and len(names) != 1:
             held = ", ".join(names) or "nothing"
             raise InputError(f"{path}: must hold one array, or one named {key}; it holds {held}")
@@ -116,6 +125,21 @@ def _read_npz(path: Path, key: str) -> np.ndarray:
         except _UNPACK_FAILURES:
             raise ValueError(f"array {name} is damaged, packed in another way, or holds Python objects, "
                              "which are never unpickled") from None
+
+
+def _unpacked_sparse(path: Path, archive: Any) -> np.ndarray:
+    """The dense matrix of an archive that ``scipy.sparse.save_npz`` wrote."""
+    _limit(path, max(member.file_size for member in archive.zip.infolist()) // np.dtype(np.float64).itemsize)
+    try:
+        _limit(path, math.prod(archive["shape"].tolist()))
+        content: Any = scipy.sparse.load_npz(path)
+        if content.format in ("csr", "csc", "bsr"):
+            content.check_format(full_check=True)   # Indices that lead out of the array are not looked at before.
+        return content.toarray()
+    except InputError:
+        raise
+    except (*_READ_FAILURES, *_UNPACK_FAILURES):
+        raise ValueError("not a whole sparse matrix as scipy.sparse.save_npz writes it") from None
 
 
 def _load_numpy(path: Path, kind: str) -> Any:
@@ -133,11 +157,32 @@ def _read_csv(path: Path, _key: str) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         try:
-            return np.loadtxt(path, delimiter=",", ndmin=2, dtype=np.float64, encoding="utf-8")
+            return np.loadtxt(path, delimiter=",", ndmin=2, dtype=np.float64, encoding=_CSV_ENCODING)
         except UnicodeDecodeError:
             raise ValueError("is not text; a .csv file holds numbers with commas between them") from None
         except ValueError as error:
-            raise ValueError(f"is not a table of numbers with commas between them ({_one_line(error)})") from None
+            raise ValueError("is not a table of numbers with commas between them "
+                             f"({_csv_fault(path) or _one_line(error)})") from None
+
+
+def _csv_fault(path: Path) -> str:
+    """The first line of a table that is no row of numbers, or of another length; empty where there is none."""
+    width = 0
+    with path.open(encoding=_CSV_ENCODING) as file:
+        for line, text in enumerate(file, start=1):
+            cells = [cell.strip() for cell in text.partition("#")[0].split(",")]
+            if cells == [""]:
+                continue
+            for cell in cells:
+                try:
+                    float(cell)
+                except ValueError:
+                    shown = cell if len(cell) <= SHOWN else cell[:SHOWN] + "..."
+                    return f"line {line}: {shown!r} is not a number"
+            if width and len(cells) != width:
+                return f"line {line}: {len(cells)} in a row, {width} in the rows before"
+            width = len(cells)
+    return ""
 
 
 def _numbers(path: Path, array: np.ndarray, complex_allowed: bool) -> np.ndarray:

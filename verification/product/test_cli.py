@@ -62,3 +62,12 @@ def test_unknown_names_are_refused(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert "--require must name tools out of icarus, verilator" in capsys.readouterr().err
     assert run(monkeypatch, "sim", "--config", "chip65") == 2
     assert run(monkeypatch, "no-such-command") == 2
+
+
+@pytest.mark.parametrize("command", ["solve", "macro-check", "sweep"])
+def test_help_shows_no_value_behind_a_flag(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+):
+    assert run(monkeypatch, command, "--help") == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "--" in line and "--help" not in line]
+    assert lines and not any("bool" in line for line in lines)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -72,7 +73,22 @@ def test_targets_exist(page: Path):
     assert named <= makefile_targets(), f"{page.name}: no target {', '.join(sorted(named - makefile_targets()))}"
 
 
+def test_every_target_is_in_the_toolchain_page():
+    table = set(re.findall(r"^\| `make ([a-z]+)", (ROOT / "docs" / "toolchain.md").read_text(), re.MULTILINE))
+    assert table == makefile_targets() - {"help"}
+
+
 def test_every_pin_of_the_macro_is_explained():
     text = (ROOT / "docs" / "macro.md").read_text()
     missing = [pin for pin in MacroPins(config_named("chip64")).members if f"`{pin}`" not in text]
     assert not missing
+
+
+def test_pages_need_no_network(tmp_path: Path):
+    done = subprocess.run([sys.executable, "-m", "sphinx", "-q", "-W", "-b", "html", "-d", tmp_path / "trees",
+                           ROOT / "docs", tmp_path / "html"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    pages = {page.stem: page.read_text() for page in (tmp_path / "html").glob("*.html")}
+    assert "<math" in pages["solvers"] and "<math" in pages["energy"]
+    for name, text in pages.items():
+        assert not re.search(r"<(?:script|img|link)[^>]*(?:src|href)=.https?:", text), name

@@ -141,10 +141,26 @@ def test_a_missing_simulator_is_named_and_left_out(
 
 def test_paths_that_cannot_be_written_are_refused(tmp_path: Path):
     (tmp_path / "file").write_text("")
-    for arguments in (("verilog", "--out", "file"), ("sim", "--out", "file"), ("sim", "--json", "file/x.json")):
+    for arguments in (("verilog", "--out", "file"), ("sim", "--out", "file"), ("sim", "--json", "file/x.json"),
+                      ("report", "--out", "file")):
         done = ohmloop(*arguments, cwd=tmp_path)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), arguments
         assert done.stderr.startswith("ohmloop: file"), done.stderr
+
+
+def test_a_name_in_brackets_is_shown_whole(tmp_path: Path):
+    np.save(tmp_path / "[bold] A.npy", np.eye(4))
+    done = ohmloop("report", "[bold] A.npy", "--config", "tiny", "--out", "[x]", cwd=tmp_path)
+    assert done.stdout.startswith("[bold] A.npy on tiny") and "page [x]/report.html" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["sim", "report"])
+def test_a_system_above_the_array_is_sent_to_solve(tmp_path: Path, name: str):
+    np.save(tmp_path / "A.npy", np.eye(5))
+    done = ohmloop(name, "A.npy", "--config", "tiny", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (
+        2, "ohmloop: A.npy: 5 unknowns are more than one array of tiny holds, at most 4; `ohmloop solve` takes larger "
+           "systems\n")
 
 
 def test_a_trap_is_said_and_the_table_still_written(tmp_path: Path):

@@ -14,6 +14,9 @@ import scipy.sparse
 from verification.matrices import MATRICES
 
 from ohmloop.ensembles import heat
+from ohmloop.errors import InterruptedWorkError
+from ohmloop.report import solve_run
+from ohmloop_hdl.config import CONFIGS
 
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = {"status", "relative_residual", "backward_error", "iterations", "analogue_solves", "clock_cycles",
@@ -207,6 +210,28 @@ def test_ctrl_c_says_how_far_it_was_and_writes_nothing(tmp_path: Path):
     assert done.returncode == 130, done.stderr
     assert re.search(r"interrupted at iteration 3, relative residual \d\.\de-\d+; nothing was written", done.stderr)
     assert done.stderr.count("\n") == 1 and [path.name for path in tmp_path.iterdir()] == ["A.npy"]
+
+
+def test_ctrl_c_before_the_first_iteration_says_what_was_done(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, system):
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(solve_run, "solve", interrupted)
+    with pytest.raises(InterruptedWorkError, match="^interrupted while planning for 14 unknowns; nothing was written$"):
+        solve_run.run_solve(CONFIGS["lab"], solve_run.Request(system[0]))
+    monkeypatch.setattr(solve_run, "Device", interrupted)
+    with pytest.raises(InterruptedWorkError, match="^interrupted while building or loading rtl; nothing was written$"):
+        solve_run.run_solve(CONFIGS["lab"], solve_run.Request(system[0], engine="rtl"))
+
+
+@pytest.mark.parametrize("width", [50, 80])
+def test_labels_keep_their_indent_in_a_narrow_terminal(tmp_path: Path, system, width: int):
+    env = os.environ | {"COLUMNS": str(width)}
+    done = subprocess.run(command(system[0], "--config", "lab"), cwd=tmp_path, env=env, capture_output=True, text=True,
+                          timeout=100)
+    shown = [line for line in done.stdout.splitlines() if "memory" in line]
+    assert len(shown) == 2 and all(line.startswith("\N{BOX DRAWINGS LIGHT VERTICAL}   ") for line in shown)
+    assert all(len(line) <= width for line in done.stdout.splitlines())
 
 
 @pytest.mark.skipif(not MATRICES.exists(), reason="the real matrices are not here")

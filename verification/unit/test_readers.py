@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io
+import scipy.sparse
 
 from ohmloop.errors import InputError
 from ohmloop.readers import MAX_ELEMENTS, read_matrix, read_vector, require_square
@@ -153,10 +154,16 @@ def test_several_arrays_without_the_name(tmp_path: Path):
     assert refused(tmp_path / "none.npz") == "must hold one array, or one named A; it holds nothing"
 
 
+TABLE = "is not a table of numbers with commas between them"
+
+
 @pytest.mark.parametrize(("text", "said"), [
-    ("1,2\n3\n", "is not a table of numbers with commas between them ("),
-    ("a,b\n1,2\n", "is not a table of numbers with commas between them ("),
-    ("1;2\n3;4\n", "is not a table of numbers with commas between them ("),
+    ("1,2\n3\n", f"{TABLE} (line 2: 1 in a row, 2 in the rows before)"),
+    ("a,b\n1,2\n", f"{TABLE} (line 1: 'a' is not a number)"),
+    ("1;2\n3;4\n", f"{TABLE} (line 1: '1;2' is not a number)"),
+    ("# x\n1,2\n\n3,x # y\n", f"{TABLE} (line 4: 'x' is not a number)"),
+    (" ".join(["0.25"] * 9) + "\n", f"{TABLE} (line 1: '0.25 0.25 0.25 0.25 0.25...' is not a number)"),
+    ("1,1_0\n", f"{TABLE} (could not convert string '1_0' to float64"),
     (b"\xff\xfe1\x00", "is not text; a .csv file holds numbers with commas between them"),
     ("# nothing\n", "holds no numbers (size 0 x 1)"),
 ])
@@ -164,8 +171,26 @@ def test_broken_csv(tmp_path: Path, text: str | bytes, said: str):
     assert refused(written(tmp_path, "a.csv", text)).startswith(said)
 
 
-def test_csv_error_names_the_row(tmp_path: Path):
-    assert "row 1" in refused(written(tmp_path, "a.csv", "1,2\n3,x\n"))
+def test_csv_of_a_spreadsheet(tmp_path: Path):
+    assert read_matrix(written(tmp_path, "a.csv", b"\xef\xbb\xbf1,2\r\n3,4\r\n")).tolist() == [[1, 2], [3, 4]]
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "coo", "bsr", "dia"])
+def test_sparse_archive(tmp_path: Path, form: str):
+    scipy.sparse.save_npz(tmp_path / "a.npz", scipy.sparse.coo_array(EXPECTED).asformat(form))
+    assert read_matrix(tmp_path / "a.npz").tolist() == EXPECTED.tolist()
+
+
+def test_broken_sparse_archive(tmp_path: Path):
+    whole = dict(format=b"csr", shape=(2, 2), data=np.ones(2), indices=np.array([0, 1]), indptr=np.array([0, 1, 2]))
+    np.savez(tmp_path / "a.npz", **whole)  # pyright: ignore[reportArgumentType]
+    assert read_matrix(tmp_path / "a.npz").tolist() == [[1, 0], [0, 1]]
+    for fault in (dict(indices=np.array([0, 10 ** 6])), dict(indptr=np.array([0, 1, 9])), dict(format=b"xyz"),
+                  dict(data=np.array([None, None])), dict(shape="x")):
+        np.savez(tmp_path / "a.npz", **(whole | fault))  # pyright: ignore[reportArgumentType]
+        assert refused(tmp_path / "a.npz") == "not a whole sparse matrix as scipy.sparse.save_npz writes it"
+    scipy.sparse.save_npz(tmp_path / "huge.npz", scipy.sparse.coo_array(([1.0], ([0], [0])), shape=(10 ** 6, 10 ** 6)))
+    assert "are too many for a dense array" in refused(tmp_path / "huge.npz")
 
 
 def test_complex_text_shape_and_size(tmp_path: Path):

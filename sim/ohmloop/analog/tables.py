@@ -34,7 +34,9 @@ def numbered_lines(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, 
         raise InputError(f"{path}: is not a readable .csv file ({type(error).__name__})") from None
     header = [text.strip() for text in rows[0]] if rows else []
     if header != list(columns):
-        raise InputError(f"{path}, line 1: the header must be {','.join(columns)}, not {','.join(header) or 'empty'}")
+        found = ",".join(header) or "empty"
+        found = found if len(found) <= 40 else found[:40] + "..."
+        raise InputError(f"{path}, line 1: the header must be {','.join(columns)}, not {found}")
     for line, row in enumerate(rows[1:], start=2):
         if row:
             if len(row) != len(columns):

@@ -183,8 +183,15 @@ def budget_table(budget: dict[str, dict[str, float]]) -> Table:
     table = Table("effect", *FAMILIES, title="Median relative error of one solve, each effect alone, %",
                   title_justify="left")
     for effect, row in budget.items():
-        table.add_row(effect, *("unstable" if np.isnan(row[f]) else f"{100 * row[f]:.2g}" for f in FAMILIES))
+        table.add_row(effect, *(_percent(row[f]) for f in FAMILIES))
     return table
+
+
+def _percent(error: float) -> str:
+    """An error in percent; one of float64's own rounding is none."""
+    if np.isnan(error):
+        return "unstable"
+    return "0" if error < 1e-12 else f"{100 * error:.2g}"
 
 
 WATERFALL = ("8-bit DAC, best range", "8-bit ADC", "read noise 0.3 mV", "offset 0.1 mV", "mismatch 0.5 %",
@@ -206,7 +213,7 @@ def run_budget(out: Path, *, systems: int = 10, size: int = 64, cond: float = 30
     The picture adds the effects of the reference design up as independent ones, and shows beside them what chips have
     that have them all.
     """
-    console = Console()
+    console = Console(markup=False)
     for folder in (out, *([json_file.parent] if json_file else [])):
         folder.mkdir(parents=True, exist_ok=True)
     with Progress(console=console, transient=True) as progress:

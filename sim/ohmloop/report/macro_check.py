@@ -44,7 +44,7 @@ def run_macro_check(macro: Path, config: ChipConfig, *, engine: str = "", refere
     require_macro(macro)
     if json_file:
         json_file.parent.mkdir(parents=True, exist_ok=True)
-    console = Console()
+    console = Console(markup=False)
     chip = REFERENCE if reference else IDEAL
     results = []
     for name in _engines(engine, console):

@@ -91,6 +91,17 @@ def system_from_file(path: Path) -> System:
     return System(path.name, matrix, matrix @ np.ones(len(matrix)))
 
 
+def system_asked_for(matrix: Path | None, config: ChipConfig) -> System:
+    """The system of a file, or the heat plate. Errors: :class:`InputError`, also for one above the array."""
+    if matrix is None:
+        return heat_plate(config)
+    system = system_from_file(matrix)
+    if len(system.b) > config.size:
+        raise InputError(f"{matrix}: {len(system.b)} unknowns are more than one array of {config.name} holds, at most "
+                         f"{config.size}; `ohmloop solve` takes larger systems")
+    return system
+
+
 def run_main_job(config: ChipConfig, matrix: Path | None, out: Path, *, chip: str = "reference",
                  json_file: Path | None = None, macro: str = "sv") -> list[EngineRun]:
     """Solve a system on Icarus and on Verilator, print the table, write waveform, saved view and picture to ``out``.
@@ -104,14 +115,14 @@ def run_main_job(config: ChipConfig, matrix: Path | None, out: Path, *, chip: st
     Errors: :class:`InputError` for a matrix that cannot be planned, :class:`NotSolvedError` when the chip traps or a
     simulator disagrees with the golden machine, after the table.
     """
-    console = Console()
+    console = Console(markup=False)
     if macro not in MACROS:
         raise InputError(f"macro must be one of {', '.join(MACROS)}, not {macro!r}")
     if macro == "spice":
         tools.find("libngspice")
     die = die_named(chip, config)
     params = die.params
-    system = system_from_file(matrix) if matrix else heat_plate(config)
+    system = system_asked_for(matrix, config)
     plan = plan_system(system.matrix, config, params)
     engines = _engines(console)
     rhs = scale_rhs(system.b, config)
@@ -161,7 +172,7 @@ def run_main_job(config: ChipConfig, matrix: Path | None, out: Path, *, chip: st
     solution_picture(picture, solution, system.exact, f"{system.name} on {config.name}", grid=system.grid,
                      settling=settling)
     console.print(f"picture {picture}, waveform and view " + ", ".join(
-        str(path) for path in sorted(out.glob("waves.*"))), highlight=False)
+        str(path) for path in sorted(out.glob("waves.*"))), highlight=False, soft_wrap=True)
     return rows
 
 

@@ -24,7 +24,9 @@ class Rival:
 
 
 def si(value: float, unit: str) -> str:
-    """A number above 0 to three digits with a prefix of its unit."""
+    """A number to three digits with a prefix of its unit; none at 0."""
+    if not value:
+        return f"0 {unit}"
     size, prefix = next(((size, name) for size, name in _PREFIXES if abs(value) >= 0.9995 * size), _PREFIXES[-1])
     return f"{value / size:.3g} {prefix}{unit}"
 

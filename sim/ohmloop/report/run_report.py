@@ -5,8 +5,8 @@ from pathlib import Path
 from rich.console import Console
 
 from ohmloop.analog.measured import die_named
-from ohmloop.errors import NotSolvedError
-from ohmloop.report.main_job import heat_plate, system_from_file
+from ohmloop.errors import InputError, NotSolvedError
+from ohmloop.report.main_job import system_asked_for
 from ohmloop.report.page import write_page
 from ohmloop.report.perfetto import write_trace
 from ohmloop.report.recorded import RecordedRun, open_loop, record_run
@@ -26,9 +26,11 @@ def run_report(config: ChipConfig, matrix: Path | None, out: Path, *, program: s
     Errors: :class:`InputError` for what cannot be planned; :class:`NotSolvedError`, after everything is written, for a
     run that ended without an answer.
     """
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, markup=False)
     die = die_named(chip, config)
-    system = system_from_file(matrix) if matrix else heat_plate(config)
+    system = system_asked_for(matrix, config)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file, a folder is wanted there")
     with console.status(f"planning and running {program}"):
         recorded = record_run(system, program, die)
         baseline = open_loop(recorded)

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 from rich.console import Console
-from rich.markup import escape
+from rich.padding import Padding
 from rich.status import Status
 from rich.table import Table
+from rich.text import Text
 
 from ohmloop import readers
 from ohmloop.energy.counted import energy_of_counters
@@ -92,7 +93,7 @@ def run_solve(config: ChipConfig, request: Request) -> Outcome:
     :class:`NotSolvedError` with the best residual; :class:`InterruptedWorkError` on Ctrl-C, with how far it was. But
     for the last, the JSON file is written whatever happens, never in part.
     """
-    console = Console()
+    console = Console(markup=False)
     _writable(request)
     outcome = Outcome("refused", request.engine, config.name)
     try:
@@ -127,7 +128,7 @@ def _solve(console: Console, config: ChipConfig, request: Request, matrix: np.nd
     """The solution; what the chip was asked for is in ``outcome`` whether or not there is one."""
     with _progress(console, request, outcome) as (status, seen), \
             Device(config, request.engine, request.chip, seed=request.seed) as device:
-        status.update("planning")
+        status.update(f"planning for {outcome.size} unknowns")
         try:
             found = solve(matrix, b, device=device, tol=request.tol, method=request.method, limit=request.limit,
                           ridge=request.ridge, on_iteration=seen)
@@ -166,7 +167,7 @@ def _progress(console: Console, request: Request, outcome: Outcome) -> Iterator[
             yield status, seen
     except KeyboardInterrupt:
         where = f"at iteration {outcome.iterations}, relative residual {outcome.relative_residual:.1e}" \
-            if outcome.relative_residual is not None else "while planning"
+            if outcome.relative_residual is not None else f"while {status.status}"
         raise InterruptedWorkError(f"interrupted {where}; nothing was written") from None
 
 
@@ -207,34 +208,39 @@ def _print(console: Console, request: Request, outcome: Outcome, shape: tuple[in
     """The table; ``unknowns`` of the real system that was iterated on."""
     m, n = shape
     if request.explain:
+        reasons = Table.grid(padding=(0, 1))
         for reason in outcome.reasons:
-            console.print(f"- {reason}", highlight=False, markup=False)
-    table = Table(title=escape(f"{request.matrix.name}, {m} x {n}, on {outcome.config} ({outcome.engine})"),
-                  title_justify="left", show_header=False)
+            reasons.add_row("-", Text(reason))
+        console.print(reasons)
+    console.print(f"{request.matrix.name}, {m} x {n}, on {outcome.config} ({outcome.engine})", highlight=False)
+    table = Table(show_header=False)
     assert outcome.relative_residual is not None and outcome.energy_J is not None
     assert outcome.backward_error is not None and outcome.chip_time_s is not None
     of = f" of the {outcome.residual_of}" if outcome.residual_of == "normal equations" else ""
-    table.add_row(f"relative residual{of}",
-                  f"{outcome.relative_residual:.1e}")
+    table.add_row(f"relative residual{of}", f"{outcome.relative_residual:.1e}")
     table.add_row("backward error", f"{outcome.backward_error:.1e}")
-    bound = "infinite" if outcome.forward_bound is None else f"{outcome.forward_bound:.1e}"
-    condition = "infinite" if outcome.condition is None else f"{outcome.condition:.1e}"
-    table.add_row("error of x at most", f"{bound} (condition number about {condition})")
+    table.add_row("condition number, about", "infinite" if outcome.condition is None else f"{outcome.condition:.2g}")
+    table.add_row("error of x at most", "infinite" if outcome.forward_bound is None else f"{outcome.forward_bound:.1e}")
     if outcome.relative_error is not None:
         table.add_row("error against the known x", f"{outcome.relative_error:.1e}")
     table.add_row("iterations", str(outcome.iterations))
     for name, count in outcome.compared.items():
-        table.add_row(f"  without the chip, {name}", str(count))
+        table.add_row(_part(f"without the chip, {name}"), str(count))
     table.add_row("analogue solves", str(outcome.analogue_solves))
     table.add_row("arrays written", str(outcome.reprogrammings))
     table.add_row("clock cycles on the chip", f"{outcome.clock_cycles:,}")
     table.add_row("time on the chip", si(outcome.chip_time_s, "s"))
     table.add_row("energy on the chip, estimated", si(outcome.energy_J, "J"))
     for row in digital_rows(unknowns, DIGITAL_BITS):
-        table.add_row(f"  {row.name}, with memory traffic", si(row.with_memory_J, "J"))
+        table.add_row(_part(f"{row.name}, with memory"), si(row.with_memory_J, "J"))
     console.print(table)
     for warning in outcome.warnings:
-        console.print(f"warning: {warning}", highlight=False, markup=False)
+        console.print(f"warning: {warning}", highlight=False)
+
+
+def _part(label: str) -> Padding:
+    """A label under the one above it, indented in all its lines."""
+    return Padding(label, (0, 0, 0, 2))
 
 
 def _writable(request: Request) -> None:

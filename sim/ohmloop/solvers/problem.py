@@ -56,7 +56,7 @@ def checked_rhs(b: Any, rows: int) -> np.ndarray:
     _numeric(b.dtype, "right-hand side")
     if b.ndim not in (1, 2) or len(b) != rows or b.size == 0:
         raise InputError(f"right-hand side: must have {rows} elements, or columns of {rows}, one element a row of the "
-                         f"matrix, not shape {' x '.join(map(str, b.shape)) or 'of a single number'}")
+                         f"matrix, not {' x '.join(map(str, b.shape)) or 'a single number'}")
     b = np.array(b, dtype=np.complex128 if b.dtype.kind == "c" else np.float64).reshape(rows, -1)
     bad = np.argwhere(~np.isfinite(b))
     if len(bad):

@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import signal
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
@@ -51,10 +52,12 @@ def cluster(scheduler: str | None, workers: int) -> Iterator[Any]:
         if scheduler is not None:
             _knock(distributed, scheduler)
         else:
-            local = distributed.LocalCluster(
-                n_workers=workers, threads_per_worker=1, processes=True, host="127.0.0.1",
-                dashboard_address=None,  # pyright: ignore[reportArgumentType]
-                worker_dashboard_address=None, silence_logs=logging.CRITICAL + 1, env=_QUIET)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")     # Such as that a busy disk takes its time.
+                local = distributed.LocalCluster(
+                    n_workers=workers, threads_per_worker=1, processes=True, host="127.0.0.1",
+                    dashboard_address=None,  # pyright: ignore[reportArgumentType]
+                    worker_dashboard_address=None, silence_logs=logging.CRITICAL + 1, env=_QUIET)
         client = _connect(distributed, local or scheduler)
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

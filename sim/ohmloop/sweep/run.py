@@ -88,7 +88,7 @@ def run_sweep(request: Request, out: Path, *, workers: int | None = None, schedu
 
     Errors: :class:`InputError` for bad input, :class:`InterruptedWorkError` after Ctrl-C.
     """
-    console = Console()
+    console = Console(markup=False)
     if workers is not None and workers < 1:
         raise InputError(f"--workers must be at least 1, not {workers}")
     cluster.check_address(scheduler)
@@ -107,12 +107,14 @@ def run_sweep(request: Request, out: Path, *, workers: int | None = None, schedu
     with closing(Store(out, request.text, code_version(), keys)) as store:
         _compute(store, [task for row in tasks for task in row], scheduler, workers, console)
         rows = _tables(store, grid, tasks, request, out, table_file, json_file)
-        console.print(table.shown_table(name, _swept(grid), rows, request.yield_limit))
+        console.print(table.shown_title(name, rows, request.yield_limit), highlight=False)
+        console.print(table.shown_table(_swept(grid), rows))
         for reason in dict.fromkeys(row.reason for row in rows if row.reason):
             console.print(f"refused: {reason}", highlight=False)
         written = _pictures(out, grid, rows, f"{name}, {rows[0].chips} chips a point", request.yield_limit)
-        console.print(" ".join(map(str, ["tables", out / "points.csv", out / "chips.csv",
-                                         *(["pictures", *written] if written else [])])), highlight=False)
+        for kind, files in (("tables", [out / "points.csv", out / "chips.csv"]), ("pictures", written)):
+            if files:
+                console.print(kind, *files, highlight=False, soft_wrap=True)
     return rows
 
 
@@ -166,8 +168,8 @@ def _compute(store: Store, tasks: list[Task], scheduler: str | None, workers: in
         raise InterruptedWorkError(f"interrupted: {done} of {len(unique)} tasks are done; the same command with --out "
                                    f"{store.folder} goes on from there") from None
     seconds = time.monotonic() - began
-    console.print(f"{len(missing)} tasks computed, {there} were there already; {chips} chips in {seconds:.1f} s, "
-                  f"{chips / seconds:,.0f} a second", highlight=False)
+    console.print(f"{len(missing)} task{'s' * (len(missing) > 1)} computed, {there} were there already; {chips} chips "
+                  f"in {seconds:.1f} s, {chips / seconds:,.0f} a second", highlight=False)
 
 
 def _tables(store: Store, grid: Grid, tasks: list[list[Task]], request: Request, out: Path, table_file: Path | None,

@@ -157,11 +157,15 @@ def shown(value: Value) -> str:
     return value if isinstance(value, str) else f"{value:g}"
 
 
-def shown_table(name: str, axes: Sequence[Axis], rows: Sequence[Row], limit: float) -> Table:
+def shown_title(name: str, rows: Sequence[Row], limit: float) -> str:
+    """What stands above the table of points."""
+    chips = max(row.chips for row in rows)
+    return f"{name}: relative error, {chips} chips a point; they pass up to {100 * limit:.3g} %"
+
+
+def shown_table(axes: Sequence[Axis], rows: Sequence[Row]) -> Table:
     """The table of points for the terminal; ways to fail that no chip took are left out."""
-    chips = sorted({row.chips for row in rows})
-    table = Table(title=f"{name}: relative error, {chips[-1]} chips a point; they pass up to {limit:.3g}",
-                  title_justify="left")
+    table = Table()
     failures = [(title, column) for title, column in FAILURES.items() if any(getattr(row, column) for row in rows)]
     for title in (*(axis.name for axis in axes), "median", "5 %", "95 %", "digital", "yield",
                   *(title for title, _ in failures)):
@@ -170,6 +174,6 @@ def shown_table(name: str, axes: Sequence[Axis], rows: Sequence[Row], limit: flo
         errors = (row.error_median, row.error_p05, row.error_p95, row.error_digital)
         table.add_row(*map(shown, row.values),
                       *("-" if error is None else f"{100 * error:.3g} %" for error in errors),
-                      f"{row.yield_share:.1%}",
+                      f"{100 * row.yield_share:.1f} %",
                       *(str(getattr(row, column)) for _, column in failures))
     return table

@@ -206,9 +206,9 @@ def test_an_iteration_that_lies_is_not_believed(monkeypatch, rng: np.random.Gene
 
 @pytest.mark.parametrize(("matrix", "b", "said"), [
     (np.eye(3), np.ones(4), "right-hand side: must have 3 elements, or columns of 3, one element a row of the matrix, "
-                            "not shape 4"),
+                            "not 4"),
     (np.eye(3), np.float64(1), "right-hand side: must have 3 elements, or columns of 3, one element a row of the "
-                               "matrix, not shape of a single number"),
+                               "matrix, not a single number"),
     (np.eye(2), [1.0, np.nan], "right-hand side: element 2, counted from 1, is nan; every element must be finite"),
     (np.eye(2), ["a", "b"], "right-hand side: holds <U1 elements, allowed are numbers"),
     (np.ones(3), np.ones(3), "matrix: must have 2 dimensions, not 1"),
