@@ -94,7 +94,8 @@ def rounded_drive_V(problem: Problem, ranges: bool) -> np.ndarray:
     """The drive as DAC codes give it, in volts."""
     step = IDEAL.full_scale_V / (1 << DAC_BITS - 1)
     if ranges:
-        step /= 2.0 ** np.floor(-np.log2(np.abs(problem.drive_V).max() / IDEAL.full_scale_V))
+        # No range is wider than 0, whatever the drive.
+        step /= 2.0 ** max(0.0, np.floor(-np.log2(np.abs(problem.drive_V).max() / IDEAL.full_scale_V)))
     return np.rint(problem.drive_V / step) * step
 
 

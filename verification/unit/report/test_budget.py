@@ -1,11 +1,14 @@
 """The error budget against the figures of the design study, and its files."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from ohmloop.errors import InputError
-from ohmloop.report.budget import FAMILIES, error_budget, run_budget
+from ohmloop.report.budget import FAMILIES, IDEAL, Problem, error_budget, rounded_drive_V, run_budget
+from ohmloop_hdl.config import config_named
 
 STUDY = {
     "6-bit cells": (17, 10, 5.0, 15, 2.5, 0),
@@ -40,6 +43,17 @@ def test_the_budget_is_that_of_the_study():
             if not (percent / 1.5 <= error <= percent * 1.5 or percent == 0 and error < 1e-9):
                 wrong.append(f"{effect}, {family}: {error:.3g} % against {percent} %")
     assert wrong == []
+
+
+@pytest.mark.parametrize(("largest", "parts"), [(1.5, 1), (0.9, 1), (0.3, 2), (0.06, 16)])
+def test_the_best_range_of_a_drive_is_none_that_does_not_exist(largest: float, parts: int):
+    """A drive of ``largest`` times full scale is rounded to ``parts`` of the step of range 0."""
+    config = replace(config_named("tiny"), cell_bits=8)
+    outputs_V = np.array([1.0, 0.7, 0.21, 0.33]) * largest * IDEAL.full_scale_V
+    problem = Problem(config, np.eye(4), config.code_max * np.eye(4, dtype=int), outputs_V)
+    step = IDEAL.full_scale_V / 128 / parts
+    assert np.allclose(rounded_drive_V(problem, True), -np.rint(outputs_V / step) * step, rtol=1e-12)
+    assert np.allclose(rounded_drive_V(problem, False), -np.rint(outputs_V / step / parts) * step * parts, rtol=1e-12)
 
 
 def test_the_command_writes_a_table_and_a_picture(tmp_path):
