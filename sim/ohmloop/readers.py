@@ -9,6 +9,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,8 @@ def read_matrix(path: str | PathLike[str], *, complex_allowed: bool = False) -> 
 
     ``.mtx`` is Matrix Market (coordinate or array; real, integer, complex or pattern, where pattern entries read 1;
     general, symmetric, skew-symmetric or Hermitian; entries given twice add up). ``.npz`` holds one array, or one named
-    ``A``, or what ``scipy.sparse.save_npz`` writes. ``.csv`` holds one row a line, comma between numbers, no header.
+    ``A``, or what ``scipy.sparse.save_npz`` writes. ``.csv`` holds one row a line, comma between numbers,
+    complex ones as 1+2j, no header.
 
     Errors: :class:`InputError`, one line, for a file that is missing, empty, cut short, not of its format, not
     numeric, complex where that is not allowed, not two-dimensional, of zero size, or holds NaN or infinity.
@@ -157,7 +159,9 @@ def _read_csv(path: Path, _key: str) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         try:
-            return np.loadtxt(path, delimiter=",", ndmin=2, dtype=np.float64, encoding=_CSV_ENCODING)
+            with suppress(ValueError):
+                return np.loadtxt(path, delimiter=",", ndmin=2, dtype=np.float64, encoding=_CSV_ENCODING)
+            return np.loadtxt(path, delimiter=",", ndmin=2, dtype=np.complex128, encoding=_CSV_ENCODING)
         except UnicodeDecodeError:
             raise ValueError("is not text; a .csv file holds numbers with commas between them") from None
         except ValueError as error:
@@ -175,7 +179,7 @@ def _csv_fault(path: Path) -> str:
                 continue
             for cell in cells:
                 try:
-                    float(cell)
+                    complex(cell)
                 except ValueError:
                     shown = cell if len(cell) <= SHOWN else cell[:SHOWN] + "..."
                     return f"line {line}: {shown!r} is not a number"

@@ -163,12 +163,22 @@ TABLE = "is not a table of numbers with commas between them"
     ("1;2\n3;4\n", f"{TABLE} (line 1: '1;2' is not a number)"),
     ("# x\n1,2\n\n3,x # y\n", f"{TABLE} (line 4: 'x' is not a number)"),
     (" ".join(["0.25"] * 9) + "\n", f"{TABLE} (line 1: '0.25 0.25 0.25 0.25 0.25...' is not a number)"),
-    ("1,1_0\n", f"{TABLE} (could not convert string '1_0' to float64"),
+    ("1,1_0\n", f"{TABLE} (could not convert string '1_0' to complex128"),
     (b"\xff\xfe1\x00", "is not text; a .csv file holds numbers with commas between them"),
     ("# nothing\n", "holds no numbers (size 0 x 1)"),
 ])
 def test_broken_csv(tmp_path: Path, text: str | bytes, said: str):
     assert refused(written(tmp_path, "a.csv", text)).startswith(said)
+
+
+def test_complex_csv_as_numpy_writes_it(tmp_path: Path):
+    held = np.array([[1.5 - 2j, 3.0], [0.0, 1e-9j]])
+    np.savetxt(tmp_path / "a.csv", held, delimiter=",")
+    np.savetxt(tmp_path / "x.csv", held[0], fmt="%.17g%+.17gj")
+    assert np.array_equal(read_matrix(tmp_path / "a.csv", complex_allowed=True), held)
+    assert np.array_equal(read_vector(tmp_path / "x.csv", complex_allowed=True), held[0])
+    assert refused(tmp_path / "a.csv") == "complex numbers are not supported here, allowed are real ones"
+    assert "line 1: '1+x' is not a number" in refused(written(tmp_path, "a.csv", "1+x,2\n"))
 
 
 def test_csv_of_a_spreadsheet(tmp_path: Path):
