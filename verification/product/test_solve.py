@@ -1,6 +1,7 @@
 """``ohmloop solve`` as a user types it: answers that are right, numbers that agree, refusals in one line."""
 
 import json
+import logging
 import os
 import re
 import subprocess
@@ -13,9 +14,10 @@ import scipy.io
 import scipy.sparse
 from verification.matrices import MATRICES
 
-from ohmloop.ensembles import heat
+from ohmloop.ensembles import heat, tridiagonal
 from ohmloop.errors import InterruptedWorkError
 from ohmloop.report import solve_run
+from ohmloop.solvers import large
 from ohmloop_hdl.config import CONFIGS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -219,6 +221,13 @@ def test_ctrl_c_before_the_first_iteration_says_what_was_done(monkeypatch: pytes
     monkeypatch.setattr(solve_run, "solve", interrupted)
     with pytest.raises(InterruptedWorkError, match="^interrupted while planning for 14 unknowns; nothing was written$"):
         solve_run.run_solve(CONFIGS["lab"], solve_run.Request(system[0]))
+    np.save(tmp_path / "large.npy", tridiagonal(24))
+    monkeypatch.undo()
+    monkeypatch.setattr(large, "measure", interrupted)
+    where = r"^interrupted while planning for 24 unknowns: way 1 of \d+ to split them: digital border \(.*\);"
+    with pytest.raises(InterruptedWorkError, match=where):
+        solve_run.run_solve(CONFIGS["lab"], solve_run.Request(tmp_path / "large.npy"))
+    assert not logging.getLogger("ohmloop.solvers").handlers
     monkeypatch.setattr(solve_run, "Device", interrupted)
     with pytest.raises(InterruptedWorkError, match="^interrupted while building or loading rtl; nothing was written$"):
         solve_run.run_solve(CONFIGS["lab"], solve_run.Request(system[0], engine="rtl"))

@@ -1,6 +1,7 @@
 """``ohmloop solve``: a system from files, solved on an engine, with what it took and what it is worth."""
 
 import json
+import logging
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -154,6 +155,12 @@ def _progress(console: Console, request: Request, outcome: Outcome) -> Iterator[
     """Shows iteration and residual as they come, keeps them, and says how far it was when Ctrl-C ends the work."""
     status = console.status("loading" if request.engine == "model" else f"building or loading {request.engine}")
 
+    class Planning(logging.Handler):
+        """What the planner is at, behind what the console shows."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            status.update(f"planning for {outcome.size} unknowns: {record.getMessage()}")
+
     def seen(iteration: int, residual: float) -> None:
         if not outcome.history:
             # It starts from zero, so that all of b is left.
@@ -162,6 +169,9 @@ def _progress(console: Console, request: Request, outcome: Outcome) -> Iterator[
         outcome.history.append(_finite(residual))
         status.update(f"iteration {iteration}, relative residual {residual:.1e}")
 
+    planner, handler = logging.getLogger("ohmloop.solvers"), Planning()
+    planner.setLevel(logging.INFO)
+    planner.addHandler(handler)
     try:
         with status:
             yield status, seen
@@ -169,6 +179,8 @@ def _progress(console: Console, request: Request, outcome: Outcome) -> Iterator[
         where = f"at iteration {outcome.iterations}, relative residual {outcome.relative_residual:.1e}" \
             if outcome.relative_residual is not None else f"while {status.status}"
         raise InterruptedWorkError(f"interrupted {where}; nothing was written") from None
+    finally:
+        planner.removeHandler(handler)
 
 
 def _count(outcome: Outcome, device: Device) -> None:

@@ -12,6 +12,7 @@ A block that has no stable plan rules a candidate out, with the planner's reason
 could not win even if its blocks were the best there can be is not planned at all.
 """
 
+import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -37,6 +38,8 @@ from ohmloop.solvers.loops import StaticLoops
 from ohmloop.solvers.prepared import PreparedInverse, whole
 from ohmloop.solvers.schwarz import Schwarz, aggregates, bilinear
 from ohmloop_hdl.config import ChipConfig
+
+_LOG = logging.getLogger(__name__)
 
 TOLERANCE = 1e-10
 """Relative residual that is counted up to."""
@@ -247,10 +250,11 @@ def ranked(matrix: np.ndarray, config: ChipConfig, params: AnalogParams, *, grid
                            arrays)
         least.append((at_least.clocks(right_hand_sides), candidate))
     best = math.inf
-    for clocks, candidate in sorted(least, key=lambda item: item[0]):
+    for number, (clocks, candidate) in enumerate(sorted(least, key=lambda item: item[0]), start=1):
         if clocks > best and not exhaustive:
             hopeless.append((candidate, clocks))
             continue
+        _LOG.info("way %d of %d to split them: %s", number, len(least), candidate.name)
         try:
             inverse = candidate.build(plan)
         except InputError as refusal:
