@@ -100,7 +100,7 @@ BAD_INPUT = {
     "nan.npy": (np.diag([1.0, np.nan]), "nan"),
     "singular.npy": (np.ones((3, 3)), "numerically singular"),
     "rectangle.npy": (np.ones((3, 4)), "must be square"),
-    "large.npy": (np.eye(70), "1 to 64"),
+    "large.npy": (np.eye(70), "more than one array of chip64 holds, at most 64"),
     "huge.npy": (np.full((2, 2), 1e308) + np.diag([5e307, 5e307]), "largest magnitude"),
     "unstable.npy": (np.diag([1.0, -1.0]), "eigenvalue -0.5"),
     "empty.mtx": ("", "empty"),
