@@ -120,6 +120,7 @@ def test_command_examples_run(page: Path, folder: Path):
 def test_commands_in_the_text_exist():
     for page in PAGES:
         for typed in _TYPED.findall(page.read_text()):
-            _, name, *words = shlex.split(typed)
-            options = {option for held in KNOWN[name].params for option in (*held.opts, *held.secondary_opts)}
+            words = shlex.split(typed)[1:]
+            taken = [] if words[0].startswith("--") else KNOWN[words[0]].params
+            options = {"--help"} | {option for held in taken for option in (*held.opts, *held.secondary_opts)}
             assert {word for word in words if word.startswith("--")} <= options, f"{page.name}: {typed}"
