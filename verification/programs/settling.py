@@ -145,7 +145,7 @@ def main():
     console = Console()
     with Progress(console=console, transient=True) as progress:
         found = measure(CONFIGS[options.config], options.members, options.seed, progress)
-    times = Table("family", "cond", "loops", "tau, clocks", "random drive", "slowest mode", "worst of all",
+    times = Table("family", "cond", "transients", "tau, clocks", "random drive", "slowest mode", "worst of all",
                   title=f"Settling to half an LSB of {BITS} bits over the prediction, medians, {options.config}",
                   title_justify="left")
     for family, cond in dict.fromkeys((t.family, t.cond) for t in found):
@@ -157,7 +157,7 @@ def main():
                       f"{max(map(max, ratios.values())):.2f}")
     console.print(times)
     rule = Table("tolerance", "D / tau", "bound, LSB", "median left", "99 %", "worst", title_justify="left",
-                 title=f"What the settling rule leaves over {len(found)} loops, LSB")
+                 title=f"What the settling rule leaves over {len(found)} transients, LSB")
     points = rule_points(found)
     for p in points:
         rule.add_row(str(p.tolerance), f"{p.spacing:g}", f"{p.bound:.2f}", f"{p.median:.2f}", f"{p.high:.2f}",

@@ -101,7 +101,6 @@ def posed(source: Source, choose: Callable[[np.ndarray], Choice], definite: bool
     form. Errors: :class:`InputError` for what has no form, is singular or not definite, and what ``choose`` raises.
     """
     matrix, (m, n), size = source.matrix, source.matrix.shape, source.config.size
-    _check_lines(source)
     if source.is_square:
         held = remap.square(matrix)
         return _scaled(held, held, source, choose, definite)
@@ -125,15 +124,6 @@ def posed(source: Source, choose: Callable[[np.ndarray], Choice], definite: bool
         assert refusal is not None
         raise refusal
     return min(works, key=lambda work: work.choice.iterations)
-
-
-def _check_lines(source: Source) -> None:
-    """Zero rows and columns, by the numbers that they have in the user's matrix, where they make it singular."""
-    m, n = source.matrix.shape
-    for name, axis, singular in (("row", 1, m <= n), ("column", 0, m >= n)):
-        lines = source.matrix.any(axis=axis)
-        if singular and not source.ridge and not lines.all():
-            raise InputError(f"matrix: singular, {name} {int(np.argmin(lines)) + 1} is all zero")
 
 
 def _scaled(held: remap.Posed, certified: remap.Posed, source: Source, choose: Callable[[np.ndarray], Choice],

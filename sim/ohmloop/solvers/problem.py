@@ -133,3 +133,12 @@ def _array(values: Any, what: str) -> np.ndarray:
 def _numeric(kind: np.dtype, what: str) -> None:
     if kind.kind not in "biufc":
         raise InputError(f"{what}: holds {kind} elements, allowed are numbers")
+
+
+def check_lines(matrix: np.ndarray, ridge: float) -> None:
+    """Raise :class:`InputError` for a zero row or column of a matrix (m, n) that makes it singular."""
+    m, n = matrix.shape
+    for name, axis, singular in (("row", 1, m <= n), ("column", 0, m >= n)):
+        lines = matrix.any(axis=axis)
+        if singular and not ridge and not lines.all():
+            raise InputError(f"matrix: singular, {name} {int(np.argmin(lines)) + 1} is all zero")

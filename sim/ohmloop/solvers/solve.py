@@ -35,6 +35,7 @@ from ohmloop.solvers.loops import STATIC, CountingSolve, loops_on
 from ohmloop.solvers.on_chip import OnChip, choice_for
 from ohmloop.solvers.posing import Planned, Source, posed
 from ohmloop.solvers.problem import (
+    check_lines,
     checked_bad,
     checked_grid,
     checked_matrix,
@@ -166,22 +167,22 @@ def solve(matrix: Any, b: Any, *, config: str | ChipConfig = "chip64", engine: s
     _options(engine, tol, method, form, limit, keep, digits)
     die, on_chip = _die(config, chip, device, seed), method in PROGRAMS
     dense = held.toarray() if scipy.sparse.issparse(held) else held
-    complex_matrix = np.iscomplexobj(dense)
-    if complex_matrix:
-        _check_complex(dense, noise)
+    n, complex_matrix = dense.shape[1], np.iscomplexobj(dense)
+    if complex_matrix and noise is not None:
+        raise InputError("noise: is for real least squares; pose a complex one as a real one")
     source = Source(remap.realified(dense), checked_number("ridge", ridge), checked_noise(noise, len(y)), form,
                     die.config, method, checked_bad(bad, die.config.size))
+    check_lines(dense, source.ridge)
     if bad is not None and on_chip:
         raise InputError(f"bad: cells are avoided by methods on the host only, not by {method}")
     if grid is not None and (complex_matrix or not source.is_square):
         raise InputError("grid: is for square real systems")
-    points = checked_grid(grid, dense.shape[1])
+    points = checked_grid(grid, n)
     if planned is not None:
         planned.source.check(source)
     if on_chip and device is None and engine == STATIC:
         raise InputError(f"engine: {method} needs a chip, and {STATIC} is the settled model alone; use model")
     columns = _real_columns(y, complex_matrix)
-    n = dense.shape[1]
     turned = f"{n} complex unknowns are solved for as {2 * n} real ones" if complex_matrix else ""
     with ExitStack() as stack:
         if on_chip:
@@ -337,16 +338,6 @@ def _die(config: str | ChipConfig, chip: str | Die, device: Device | None, seed:
     if chip.config != asked:
         raise InputError(f"chip: made for {chip.config.name}, not for {asked.name}; say config= as well")
     return chip
-
-
-def _check_complex(matrix: np.ndarray, noise: Any) -> None:
-    """Noise, and zero rows and columns of a complex matrix by their own numbers and not those of its real form."""
-    if noise is not None:
-        raise InputError("noise: is for real least squares; pose a complex one as a real one")
-    m, n = matrix.shape
-    for name, lines, singular in (("row", matrix.any(axis=1), m <= n), ("column", matrix.any(axis=0), m >= n)):
-        if singular and not lines.all():
-            raise InputError(f"matrix: singular, {name} {int(np.argmin(lines)) + 1} is all zero")
 
 
 def _options(engine: str, tol: float, method: str, form: str, limit: int | None, keep: int,

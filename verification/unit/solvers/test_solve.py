@@ -240,7 +240,8 @@ def test_singular_matrices(matrix: np.ndarray):
 
 
 @pytest.mark.parametrize(("options", "said"), [
-    (dict(engine="none"), "engine"), (dict(config="none"), "config must be one of"),
+    (dict(engine="none"), "engine: must be one of static, model, rtl, icarus, verilator, not 'none'"),
+    (dict(config="none"), "config must be one of"),
     (dict(chip="none"), "chip: must be"),
     (dict(tol=0.0), "tol: must be from 1e-15 to below 1, not 0.0"), (dict(tol=2.0), "tol: must be from"),
     (dict(method="cg"), "method: must be one of fgmres, fcg, "),

@@ -1,6 +1,7 @@
 """Options of the front door: wrong ones are refused in one line, plans serve what they were made for only."""
 
 import os
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -140,6 +141,17 @@ def test_zero_rows_and_columns_have_the_numbers_of_the_user(matrix: np.ndarray, 
         return
     with pytest.raises(InputError, match=f"^matrix: singular, {said} is all zero$"):
         quick(matrix, np.ones(len(matrix)))
+
+
+@pytest.mark.parametrize("turn", [1.0, 1.0 + 1j])
+def test_a_zero_column_is_no_fault_with_a_ridge(turn: complex):
+    x = np.random.default_rng(SEED).standard_normal((9, 3)) * [1, 0, 2] * turn
+    found = quick(x, np.ones(9), ridge=0.5)
+    exact = np.linalg.solve(x.conj().T @ x + 0.5 * np.eye(3), x.conj().T @ np.ones(9))
+    assert np.abs(found.x - exact).max() <= 1e-9 and found.x[1] == 0.0
+    assert found.reasons[0] == "3 complex unknowns are solved for as 6 real ones" or turn == 1.0
+    assert re.fullmatch(r"<Solution: x \(3,\), \d+ iterations, \d+ analogue solves, relative residual \S+, forward "
+                        r"bound \S+, \d+ warnings>", repr(found))
 
 
 def test_complex_right_hand_sides_have_one_entry_each():
