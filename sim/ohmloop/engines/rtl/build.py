@@ -30,6 +30,8 @@ WORDS, BEATS = 4096, 1 << 16
 _FLAGS = [
     "--cc", "--exe", "--build", "--top-module", TOP_LEVEL.removesuffix(".sv"), f"-GWORDS={WORDS}", f"-GBEATS={BEATS}",
     "-Wall", "-O3",
+    # Over waits, counters of the chip are moved on from outside.
+    "-Wno-MULTIDRIVEN",
     # Unrolled, the loops of the macro become tens of megabytes of C++ that compile for minutes.
     "--unroll-count", "1",
     # Files of a size that all cores share.
@@ -39,7 +41,8 @@ _FLAGS = [
     # What ends a simulation comes back as an exception.
     "-CFLAGS", " ".join(["-fPIC -march=native -DVL_USER_FATAL -DVL_USER_STOP -DVL_USER_FINISH",
                          *REAL_FLAGS]),
-    "-LDFLAGS", "-shared", *(f"+define+{name}" for name in MACRO.defines),
+    # Its own functions are called directly: through a table each call of the loop costs as much as a small one does.
+    "-LDFLAGS", "-shared -Wl,-Bsymbolic", *(f"+define+{name}" for name in MACRO.defines),
 ]
 
 
@@ -83,7 +86,7 @@ def _loaded(path: Path) -> ctypes.CDLL:
         ("sink", ctypes.POINTER(ctypes.c_uint64), [chip]), ("pause", None, [chip, word, word, word]),
         ("put_source", None, [chip, word]), ("take_sink", None, [chip, word]),
         ("source_begin", word, [chip]), ("sink_end", word, [chip]), ("objects", word, [chip]),
-        ("clocks", ctypes.c_uint64, [chip]), ("violations", word, [chip]),
+        ("clocks", ctypes.c_uint64, [chip]), ("leapt", ctypes.c_uint64, [chip]), ("violations", word, [chip]),
     ):
         function = getattr(loaded, f"ohm_{name}")
         function.restype, function.argtypes = result, arguments

@@ -42,7 +42,8 @@ class RtlEngine:
     """A chip in this process; time stands still between operations.
 
     The same chip as :class:`~ohmloop.engines.simulator.SimulatorEngine` on Verilator, without an interpreter in the
-    clock loop. Use as a context manager: leaving it checks that the passive checker of the macro contract saw nothing.
+    clock loop. Waits of a closed loop are taken in strides (``ohmloop_rtl.sv``), with the same bits and counts.
+    Use as a context manager: leaving it checks that the passive checker of the macro contract saw nothing.
 
     Parameters
     ----------
@@ -91,6 +92,12 @@ class RtlEngine:
         """Clocks that were simulated so far, inside the context."""
         self._require_open()
         return self._library.ohm_clocks(self._chip)
+
+    @property
+    def leapt(self) -> int:
+        """Of these, the clocks in which a loop merely settled and which were taken together, inside the context."""
+        self._require_open()
+        return self._library.ohm_leapt(self._chip)
 
     def _require_open(self) -> None:
         if self._chip is None:

@@ -94,6 +94,7 @@ uint32_t ohm_source_begin(const Chip* chip) { return chip->top->source_begin; }
 uint32_t ohm_sink_end(const Chip* chip) { return chip->top->sink_end; }
 uint32_t ohm_objects(const Chip* chip) { return chip->top->objects; }
 uint64_t ohm_clocks(const Chip* chip) { return chip->top->clocks; }
+uint64_t ohm_leapt(const Chip* chip) { return chip->top->leapt; }
 uint32_t ohm_violations(Chip* chip) {
     return chip->inside().ohmloop_rtl__DOT__chip__DOT__macro__DOT__contract__DOT__violations;
 }

@@ -2,7 +2,8 @@
 //
 // The clock is a loop inside the model: each change of it brings the next, so that one evaluation runs up to SLICE
 // clocks and its overhead is paid once. A new `token` starts an operation; a change of `go` runs the clock until the
-// operation is done or the slice is over, and stops it low.
+// operation is done or the slice is over, and stops it low. Clocks in which a loop merely settles are taken in strides:
+// see "waits" below.
 //
 //   operation   0 hold reset for `limit` clocks             1 write `count` words of `buffer` to byte address `from` on
 //               2 read as many into `buffer`                3 wait for the interrupt, at most `limit` clocks
@@ -11,11 +12,14 @@
 
 // There is no reset above the chip's own, and power-up values stand in the declarations:
 // verilator lint_off PROCASSINIT
+// A stride moves on a counter of the macro that one process alone uses:
+// verilator lint_off BLKSEQ
 
 module ohmloop_rtl #(
     parameter int WORDS = 4096,          // of `buffer`: the longest write or read
     parameter int BEATS = 65536,         // that may wait in each stream, a power of two
-    parameter int SLICE = 400000         // clocks of an evaluation
+    parameter int SLICE = 400000,        // clocks of an evaluation
+    parameter int SHORTEST = 4           // stride; with one longer than any wait each clock is taken by itself
 ) (
     input  wire        go,
     input  wire [31:0] token,
@@ -34,7 +38,8 @@ module ohmloop_rtl #(
     output reg  [31:0] source_begin,
     output reg  [31:0] sink_end,
     output reg  [31:0] objects,          // that came out of the output stream so far
-    output reg  [63:0] clocks            // so far
+    output reg  [63:0] clocks,           // so far
+    output reg  [63:0] leapt             // of them in strides
 );
     localparam int BEAT_BITS = $clog2(BEATS);
 
@@ -46,10 +51,11 @@ module ohmloop_rtl #(
 
     reg clk = 1'b0, last_go = 1'b0, working = 1'b0;
     reg [31:0] left = 32'd0, seen = 32'd0;
+    reg leap = 1'b0, landed = 1'b0;      // they differ while a stride is taken
 
     assign busy = working | (token != seen);
 
-    always @(go or clk)
+    always @(go or clk or landed)
         if (go != last_go) begin
             last_go <= go;
             left <= SLICE - 1;
@@ -57,13 +63,17 @@ module ohmloop_rtl #(
         end else if (clk)
             clk <= 1'b0;
         else if (left != 32'd0 && busy) begin
-            left <= left - 32'd1;
-            clk <= 1'b1;
+            if (stride >= SHORTEST) leap <= !leap;
+            else begin
+                left <= left - 32'd1;
+                clk <= 1'b1;
+            end
         end
 
     // ------------------------------------------------------------------------------------------ the chip
 
     reg rst = 1'b0, valid = 1'b0, connected = 1'b0, source_valid = 1'b0, sink_ready = 1'b0;
+    wire [3:0] phase;
     wire interrupt, awready, bvalid, arready, rvalid, source_ready, sink_valid, sink_last;
     wire [1:0] bresp, rresp;
     wire [31:0] rdata, sink_data;
@@ -83,9 +93,10 @@ module ohmloop_rtl #(
         .s_axis_tdata(beat[31:0]), .s_axis_tlast(beat[32]), .s_axis_tvalid(source_valid), .s_axis_tready(source_ready),
         .m_axis_tdata(sink_data), .m_axis_tlast(sink_last), .m_axis_tvalid(sink_valid), .m_axis_tready(sink_ready),
         .trace_codes(), .trace_converted(), .trace_cycles(), .trace_exponent(), .trace_finished(), .trace_index(),
-        .trace_instruction(), .trace_mantissas(), .trace_mux(), .trace_pc(), .trace_phase(), .trace_retired(),
-        .trace_scalar(), .trace_write()
+        .trace_instruction(), .trace_mantissas(), .trace_mux(), .trace_pc(), .trace_retired(), .trace_scalar(),
+        .trace_write(),
         /* verilator lint_on PINCONNECTEMPTY */
+        .trace_phase(phase)
     );
 
     // ------------------------------------------------------------------------------------------ operations
@@ -97,7 +108,7 @@ module ohmloop_rtl #(
 
     initial begin
         {failed, words_done, source_begin, sink_end, objects} = '0;
-        clocks = 64'd0;
+        {clocks, leapt} = '0;
     end
 
     task finish(input bit wrong);
@@ -134,6 +145,62 @@ module ohmloop_rtl #(
                     finish(1'b0);
                 end
             endcase
+    end
+
+    // ------------------------------------------------------------------------------------------ waits
+
+    // While a loop settles and the bus and the streams are at rest, a clock changes nothing but the counters below, up
+    // to the next sample, the watchdog or the end of the operation. So all these clocks but the last are one step.
+
+    localparam [3:0] SETTLE = 4'd5;      // Phase of events.py
+    localparam [31:0] REST = 32'd8;      // clocks after which a bus or a stream that nothing moved is at rest
+
+    reg [31:0] at_rest = 32'd0;          // clocks in a row, up to REST, in which nothing moved on a bus or a stream
+    reg was_settling = 1'b0;             // the macro has seen the loop closed
+    reg [31:0] stride;
+
+    function automatic [31:0] up_to(input [31:0] most, input [31:0] counted, input [31:0] last);
+        reg [31:0] room;
+        room = last - counted;
+        // One clock is left to be taken by itself, and the chip looks at a counter two clocks ahead.
+        up_to = last < counted + 32'd3 ? 32'd0 : room - 32'd3 < most ? room - 32'd3 : most;
+    endfunction
+
+    always_comb begin
+        stride = 32'd0;
+        if (was_settling && phase == SETTLE && at_rest == REST) begin
+            stride = up_to(up_to(32'h00ff_ffff, since, limit), 32'(chip.chip.loop.since), 32'(chip.chip.loop.interval));
+            if (chip.chip.sequencer.watchdog != 32'd0)
+                stride = up_to(stride, chip.chip.sequencer.spent, chip.chip.sequencer.watchdog);
+        end
+    end
+
+    always @(posedge clk) begin
+        was_settling <= phase == SETTLE;
+        if (!(working && operation inside {3'd3, 3'd4}) || (source_pause | sink_pause) != 32'd0 || source_taken
+            || sink_valid && sink_ready) at_rest <= 32'd0;
+        else if (at_rest != REST) at_rest <= at_rest + 32'd1;
+    end
+
+    // A counter of closed clocks; `amount` tells the one of the bandwidth that is set.
+    `define COUNT(k) chip.chip.counters.closed_clock_``k <= chip.chip.counters.closed_clock_``k \
+        + (chip.chip.counters.closed_clock_``k``_amount ? stride : 32'd0)
+
+    always @(leap) if (leap != landed) begin
+        landed <= leap;
+        clocks <= clocks + 64'(stride);
+        leapt <= leapt + 64'(stride);
+        since <= since + stride;
+        chip.chip.loop.since <= chip.chip.loop.since + 21'(stride);
+        chip.chip.loop.elapsed <= chip.chip.loop.elapsed + 25'(stride);
+        chip.chip.sequencer.spent <= chip.chip.sequencer.spent + stride;
+        chip.chip.sequencer.cycles <= chip.chip.sequencer.cycles + stride;
+        `COUNT(0);
+        `COUNT(1);
+        `COUNT(2);
+        `COUNT(3);
+        chip.macro.pending = chip.macro.MAX_CLOCKS - chip.macro.pending < int'(stride)
+            ? chip.macro.MAX_CLOCKS : chip.macro.pending + int'(stride);
     end
 
     // ------------------------------------------------------------------------------------------ streams
