@@ -30,7 +30,7 @@ from ohmloop.host.device import PROGRAMS, Device
 from ohmloop.solvers import remap
 from ohmloop.solvers.certificate import Certificate, Factors, certify
 from ohmloop.solvers.choice import inverse_for
-from ohmloop.solvers.krylov import Krylov, OnIteration, fcg, fgmres
+from ohmloop.solvers.krylov import Inverse, Krylov, OnIteration, fcg, fgmres
 from ohmloop.solvers.loops import STATIC, CountingSolve, loops_on
 from ohmloop.solvers.on_chip import OnChip, choice_for
 from ohmloop.solvers.posing import Planned, Source, posed
@@ -265,6 +265,8 @@ class _Run:
         self.solves = solves
         self.work, self.method, self.tol, self.keep, self.on_iteration = work, method, tol, keep, on_iteration
         self.limit = max(200, 2 * len(work.scaled)) if limit is None else limit
+        # FCG needs the scaling that keeps the matrix symmetric, and a program on the chip scales for itself.
+        self.unscales = method is fgmres and bool(np.ptp(work.rows))
         self.factors = Factors(work.certified.matrix)
         self.space: Space | None = work.space if keep else None
 
@@ -276,12 +278,16 @@ class _Run:
         peak = float(np.abs(c).max()) or 1.0
         c = c / peak
         inverse = partial(work.choice.inverse.apply, self.solves)
-        u, tol, history, unanswered = None, self.tol, np.ones(0), 0
+        u, tol, history, unanswered, unscaled = None, self.tol, np.ones(0), 0, False
         best = (math.inf, np.zeros(0), np.zeros(0))
-        for _ in range(ROUNDS):
-            found = self.method(work.scaled, c, inverse, tol=tol, limit=self.limit + 1 - max(1, len(history)), start=u,
-                                recycled=self.space, keep=self.keep, on_iteration=self.on_iteration)
-            self.space = found.space if self.keep else None
+        for done in range(1, ROUNDS + 1):
+            limit = self.limit + 1 - max(1, len(history))
+            if unscaled:
+                found = self._unscaled(c, inverse, tol, limit, u)
+            else:
+                found = self.method(work.scaled, c, inverse, tol=tol, limit=limit, start=u, recycled=self.space,
+                                    keep=self.keep, on_iteration=self.on_iteration)
+                self.space = found.space if self.keep else None
             history = found.residuals if u is None else np.concatenate([history, found.residuals[1:]])
             unanswered += found.unanswered
             z = peak * (work.columns * found.x)
@@ -289,10 +295,14 @@ class _Run:
             residual = posed.residual(x, y)
             if residual < best[0] or not len(best[1]):
                 best = residual, x, z
-            if best[0] <= self.tol or not found.solved or len(history) > self.limit or tol < TOL_MIN:
+            if best[0] <= self.tol or len(history) > self.limit or unscaled:
                 break
-            # The scaled residual is there, the one that counts is not.
-            u, tol = found.x, tol * min(0.1, 0.5 * self.tol / residual)
+            # The scaled residual is there, or as near as it gets; the one that counts is not.
+            u, ended = found.x, not found.solved or tol < TOL_MIN
+            unscaled = self.unscales and (ended or 2 * len(history) > self.limit or done == ROUNDS - 1)
+            if ended and not unscaled:
+                break
+            tol = 0.5 * self.tol if unscaled else tol * min(0.1, 0.5 * self.tol / residual)
         residual, x, z = best
         if not residual <= self.tol:
             # What the fit leaves of y may be all of it: then X' y is noise, and X' r as small as it gets.
@@ -307,6 +317,15 @@ class _Run:
         certificate = certify(work.certified.matrix, work.certified.rhs(y), unknown, self.factors,
                               work.certified.slack(unknown, y))
         return x, _Result(residual, len(history) - 1, history, unanswered, certificate)
+
+    def _unscaled(self, c: np.ndarray, inverse: Inverse, tol: float, limit: int, start: np.ndarray | None) -> Krylov:
+        """Iterations on the residual that counts, when the scaled ones have ended or half of all are spent.
+
+        (B C) u = c / R has the same u. They are more than the scaled ones on most matrices, and recycle nothing.
+        """
+        rows = self.work.rows
+        return fgmres(self.work.scaled / rows[:, None], c / rows, lambda v: inverse(rows * v), tol=tol, limit=limit,
+                      start=start, keep=0, on_iteration=self.on_iteration)
 
     def warnings(self, results: list[_Result], tol: float, digits: float | None) -> tuple[str, ...]:
         """What certificates and the chip have to say."""

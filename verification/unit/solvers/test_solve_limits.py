@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,6 +28,32 @@ def within(seconds: int) -> Iterator[None]:
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
+
+
+def _over_sixteen_decades(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A and b whose columns have any size: scaled rows are small long before rows as they are."""
+    rng, n = np.random.default_rng(seed), 40
+    matrix = rng.standard_normal((n, n)) * (rng.random((n, n)) < 0.1)
+    matrix += np.diag(rng.choice([-1.0, 1.0], n) * (0.3 + np.abs(rng.standard_normal(n))))
+    columns = 10.0 ** rng.uniform(-8, 8, n)
+    return matrix * columns, matrix @ rng.standard_normal(n)
+
+
+@pytest.mark.parametrize("seed", [21, 26])
+def test_where_scaled_iterations_end_those_on_the_residual_that_counts_go_on(seed: int):
+    """Scaled, these end at 3e-10 and at a little above 1e-10."""
+    matrix, b = _over_sixteen_decades(seed)
+    found = solve(matrix, b, engine="static", seed=1)
+    assert np.linalg.norm(b - matrix @ found.x) <= 1e-10 * np.linalg.norm(b)
+
+
+def test_half_of_a_limit_is_kept_for_the_residual_that_counts():
+    matrix, b = _over_sixteen_decades(1)
+    free = solve(matrix, b, engine="static", seed=1)
+    for limit in (52, 42):
+        found = solve(matrix, b, engine="static", seed=1, limit=limit, planned=replace(free.planned, space=None))
+        assert found.iterations[0] <= limit < free.iterations[0]
+        assert np.linalg.norm(b - matrix @ found.x) <= 1e-10 * np.linalg.norm(b)
 
 
 def test_a_fit_of_what_was_fitted_already_ends():
