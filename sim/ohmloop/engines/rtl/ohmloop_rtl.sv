@@ -18,8 +18,7 @@
 module ohmloop_rtl #(
     parameter int WORDS = 4096,          // of `buffer`: the longest write or read
     parameter int BEATS = 65536,         // that may wait in each stream, a power of two
-    parameter int SLICE = 400000,        // clocks of an evaluation
-    parameter int SHORTEST = 4           // stride; with one longer than any wait each clock is taken by itself
+    parameter int SLICE = 400000         // clocks of an evaluation
 ) (
     input  wire        go,
     input  wire [31:0] token,
@@ -153,6 +152,7 @@ module ohmloop_rtl #(
     // to the next sample, the watchdog or the end of the operation. So all these clocks but the last are one step.
 
     localparam [3:0] SETTLE = 4'd5;      // Phase of events.py
+    localparam [31:0] SHORTEST = 32'd4;  // a shorter stride takes longer than its clocks
     localparam [31:0] REST = 32'd8;      // clocks after which a bus or a stream that nothing moved is at rest
 
     reg [31:0] at_rest = 32'd0;          // clocks in a row, up to REST, in which nothing moved on a bus or a stream
