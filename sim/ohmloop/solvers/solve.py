@@ -265,8 +265,9 @@ class _Run:
         self.solves = solves
         self.work, self.method, self.tol, self.keep, self.on_iteration = work, method, tol, keep, on_iteration
         self.limit = max(200, 2 * len(work.scaled)) if limit is None else limit
-        # FCG needs the scaling that keeps the matrix symmetric, and a program on the chip scales for itself.
-        self.unscales = method is fgmres and bool(np.ptp(work.rows))
+        # FCG needs the scaling that keeps the matrix symmetric, a program on the chip scales for itself, and what
+        # decides about the augmented form is the residual of another one.
+        self.unscales = method is fgmres and work.certified is work.posed and bool(np.ptp(work.rows))
         self.factors = Factors(work.certified.matrix)
         self.space: Space | None = work.space if keep else None
 
@@ -280,7 +281,7 @@ class _Run:
         inverse = partial(work.choice.inverse.apply, self.solves)
         u, tol, history, unanswered, unscaled = None, self.tol, np.ones(0), 0, False
         best = (math.inf, np.zeros(0), np.zeros(0))
-        for done in range(1, ROUNDS + 1):
+        for done in range(1, ROUNDS + 2):
             limit = self.limit + 1 - max(1, len(history))
             if unscaled:
                 found = self._unscaled(c, inverse, tol, limit, u)
@@ -299,8 +300,9 @@ class _Run:
                 break
             # The scaled residual is there, or as near as it gets; the one that counts is not.
             u, ended = found.x, not found.solved or tol < TOL_MIN
-            unscaled = self.unscales and (ended or 2 * len(history) > self.limit or done == ROUNDS - 1)
-            if ended and not unscaled:
+            exhausted = len(c) < len(history) <= self.limit + 1 - len(c)
+            unscaled = self.unscales and (ended or exhausted or done == ROUNDS)
+            if (ended or done == ROUNDS) and not unscaled:
                 break
             tol = 0.5 * self.tol if unscaled else tol * min(0.1, 0.5 * self.tol / residual)
         residual, x, z = best
@@ -319,7 +321,8 @@ class _Run:
         return x, _Result(residual, len(history) - 1, history, unanswered, certificate)
 
     def _unscaled(self, c: np.ndarray, inverse: Inverse, tol: float, limit: int, start: np.ndarray | None) -> Krylov:
-        """Iterations on the residual that counts, when the scaled ones have ended or half of all are spent.
+        """Iterations on the residual that counts, when the scaled ones have ended, or took as many as there are
+        unknowns and leave room for as many again.
 
         (B C) u = c / R has the same u. They are more than the scaled ones on most matrices, and recycle nothing.
         """

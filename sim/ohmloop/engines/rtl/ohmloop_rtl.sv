@@ -149,7 +149,7 @@ module ohmloop_rtl #(
     // ------------------------------------------------------------------------------------------ waits
 
     // While a loop settles and the bus and the streams are at rest, a clock changes nothing but the counters below, up
-    // to the next sample, the watchdog or the end of the operation. So all these clocks but the last are one step.
+    // to the next sample, the watchdog or the end of the operation. So all these clocks but one or two are one step.
 
     localparam [3:0] SETTLE = 4'd5;      // Phase of events.py
     localparam [31:0] SHORTEST = 32'd4;  // a shorter stride takes longer than its clocks
