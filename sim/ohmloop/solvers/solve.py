@@ -281,12 +281,14 @@ class _Run:
         inverse = partial(work.choice.inverse.apply, self.solves)
         u, tol, history, unanswered, unscaled = None, self.tol, np.ones(0), 0, False
         best = (math.inf, np.zeros(0), np.zeros(0))
+        # Of a limit that has room for two cycles, the rows as they are get one.
+        room = len(c) if self.unscales and self.limit >= 2 * len(c) else 0
         for done in range(1, ROUNDS + 2):
-            limit = self.limit + 1 - max(1, len(history))
+            left = self.limit + 1 - max(1, len(history))
             if unscaled:
-                found = self._unscaled(c, inverse, tol, limit, u)
+                found = self._unscaled(c, inverse, tol, left, u)
             else:
-                found = self.method(work.scaled, c, inverse, tol=tol, limit=limit, start=u, recycled=self.space,
+                found = self.method(work.scaled, c, inverse, tol=tol, limit=left - room, start=u, recycled=self.space,
                                     keep=self.keep, on_iteration=self.on_iteration)
                 self.space = found.space if self.keep else None
             history = found.residuals if u is None else np.concatenate([history, found.residuals[1:]])
@@ -299,10 +301,10 @@ class _Run:
             if best[0] <= self.tol or len(history) > self.limit or unscaled:
                 break
             # The scaled residual is there, or as near as it gets; the one that counts is not.
-            u, ended = found.x, not found.solved or tol < TOL_MIN
-            exhausted = len(c) < len(history) <= self.limit + 1 - len(c)
-            unscaled = self.unscales and (ended or exhausted or done == ROUNDS)
-            if (ended or done == ROUNDS) and not unscaled:
+            u = found.x
+            ended = not found.solved or len(history) > self.limit - room or tol < TOL_MIN or done == ROUNDS
+            unscaled = self.unscales and ended
+            if ended and not unscaled:
                 break
             tol = 0.5 * self.tol if unscaled else tol * min(0.1, 0.5 * self.tol / residual)
         residual, x, z = best
@@ -321,8 +323,7 @@ class _Run:
         return x, _Result(residual, len(history) - 1, history, unanswered, certificate)
 
     def _unscaled(self, c: np.ndarray, inverse: Inverse, tol: float, limit: int, start: np.ndarray | None) -> Krylov:
-        """Iterations on the residual that counts, when the scaled ones have ended, or took as many as there are
-        unknowns and leave room for as many again.
+        """Iterations on the residual that counts, where the scaled ones have ended.
 
         (B C) u = c / R has the same u. They are more than the scaled ones on most matrices, and recycle nothing.
         """
