@@ -753,7 +753,7 @@ module ohmloop_macro #(
             end
             if (!frozen) clipped <= flags;
             if (flags != '0) frozen = 1'b1;
-            held_bits = next_held;
+            held_bits <= next_held;
             samples <= samples + 64'd1;
         end
     endtask
@@ -835,7 +835,7 @@ module ohmloop_macro #(
         end
         last_sample <= sample === 1'b1;
         last_mode <= mode;
-        if (dac != last_dac) last_dac = dac;
+        last_dac <= dac;
         last_range <= drive_range;
     end
 

@@ -303,9 +303,9 @@ class _Run:
             # The scaled residual is there, or as near as it gets; the one that counts is not.
             u = found.x
             ended = not found.solved or len(history) > self.limit - room or tol < TOL_MIN or done == ROUNDS
-            unscaled = self.unscales and ended
-            if ended and not unscaled:
+            if ended and not self.unscales:
                 break
+            unscaled = ended
             tol = 0.5 * self.tol if unscaled else tol * min(0.1, 0.5 * self.tol / residual)
         residual, x, z = best
         if not residual <= self.tol:

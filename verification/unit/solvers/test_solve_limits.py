@@ -46,6 +46,14 @@ def test_where_scaled_iterations_end_those_on_the_residual_that_counts_go_on(see
     assert np.linalg.norm(b - matrix @ found.x) <= 1e-10 * np.linalg.norm(b)
 
 
+def test_of_a_limit_of_two_cycles_the_residual_that_counts_gets_one():
+    """All of it spent on scaled rows ends at 9e-9."""
+    matrix, b = _over_sixteen_decades(10)
+    found = solve(matrix, b, engine="static", seed=1, limit=2 * len(b))
+    assert np.linalg.norm(b - matrix @ found.x) <= 1e-10 * np.linalg.norm(b)
+    assert len(b) < found.iterations[0] <= 2 * len(b)
+
+
 def test_a_fit_of_what_was_fitted_already_ends():
     """The recycled space is all there is, and what is left of X' y is rounding noise: no cycle has an iteration."""
     x = np.stack([np.ones(20), np.linspace(0.0, 1.0, 20)], axis=1)

@@ -169,7 +169,7 @@ module ohmloop_rtl #(
     always_comb begin
         stride = 32'd0;
         if (was_settling && phase == SETTLE && at_rest == REST) begin
-            stride = up_to(up_to(32'h00ff_ffff, since, limit), 32'(chip.chip.loop.since), 32'(chip.chip.loop.interval));
+            stride = up_to(up_to('1, since, limit), 32'(chip.chip.loop.since), 32'(chip.chip.loop.interval));
             if (chip.chip.sequencer.watchdog != 32'd0)
                 stride = up_to(stride, chip.chip.sequencer.spent, chip.chip.sequencer.watchdog);
         end
@@ -214,8 +214,8 @@ module ohmloop_rtl #(
         `COUNT(1);
         `COUNT(2);
         `COUNT(3);
-        chip.macro.pending = chip.macro.MAX_CLOCKS - chip.macro.pending < int'(stride)
-            ? chip.macro.MAX_CLOCKS : chip.macro.pending + int'(stride);
+        // The macro counts from the last sample, so never further than an interval is long.
+        chip.macro.pending = chip.macro.pending + int'(stride);
     end
 
     // ------------------------------------------------------------------------------------------ streams
