@@ -124,7 +124,8 @@ def rtl_against_ngspice(config: ChipConfig, matrix: np.ndarray, params: AnalogPa
         before = device.counters.events
         device.invert(b)
         after = device.counters.events
-        times = [_waited(device) for _ in range(20)]
+        # As long in all as the runs of ngspice: what disturbs the machine lasts longer than one INV.
+        times = [_waited(device) for _ in range(300)]
     closed = sum(after[event] - before[event] for event in CLOSED)
     dac = input_codes(scale_rhs(b, config).mantissas, config)
     netlist = circuit(die, Setting(codes=planes_of(plan.codes, config), level_V=die.input_V(dac),
